@@ -1,0 +1,98 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ */
+
+
+#include "ngx_http_smart_reply.h"
+
+
+ngx_int_t
+ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, u_char *data, size_t len)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    ngx_http_clean_header(r);
+
+    r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_length_n = len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_etag(r);
+
+    r->allow_ranges = 0;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = data;
+    b->last = data + len;
+    b->memory = len ? 1 : 0;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_uint_t
+ngx_http_smart_accepts(ngx_http_request_t *r, const char *type)
+{
+    size_t            len;
+    u_char           *p, *end;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(type);
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != 6
+                || ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6) != 0)
+            {
+                continue;
+            }
+
+            end = h[i].value.data + h[i].value.len;
+
+            for (p = h[i].value.data; p + len <= end; p++) {
+
+                if (ngx_strncasecmp(p, (u_char *) type, len) == 0
+                    && (p + len == end || ngx_strchr(",; \t", p[len])))
+                {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return 0;
+}

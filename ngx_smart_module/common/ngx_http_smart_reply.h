@@ -1,0 +1,27 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * Small complete responses made by the modules themselves.
+ */
+
+#ifndef _NGX_HTTP_SMART_REPLY_H_INCLUDED_
+#define _NGX_HTTP_SMART_REPLY_H_INCLUDED_
+
+
+#include "ngx_http_smart_compat.h"
+
+
+/*
+ * Answers the main request with the body, of which "len" bytes at "data" must
+ * live as long as the request does.  What is left of the request's own body
+ * is discarded.  The return value is for ngx_http_finalize_request().
+ */
+ngx_int_t ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, u_char *data, size_t len);
+
+/* 1 if the Accept header of the request names the media type */
+ngx_uint_t ngx_http_smart_accepts(ngx_http_request_t *r, const char *type);
+
+
+#endif /* _NGX_HTTP_SMART_REPLY_H_INCLUDED_ */

@@ -1,0 +1,620 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * The life of a single attempt.
+ */
+
+
+#include "ngx_http_smart_hedge.h"
+
+
+static ngx_int_t ngx_http_smart_attempt_process_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_smart_attempt_reinit_request(ngx_http_request_t *r);
+static void ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_smart_attempt_won(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_attempt_t *a, ngx_int_t rc);
+static const char *ngx_http_smart_attempt_failure(ngx_http_request_t *r,
+    ngx_int_t rc);
+static void ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+static void ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
+static void ngx_http_smart_attempt_late(ngx_http_request_t *r);
+static void ngx_http_smart_attempt_note(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_uint_t result);
+
+
+ngx_int_t
+ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+{
+    ngx_http_request_t        *r, *sr;
+    ngx_http_smart_race_t     *race;
+    ngx_http_smart_attempt_t  *a;
+
+    r = ctx->request;
+    race = ctx->race;
+
+    a = &race->attempts[n];
+
+    a->post.handler = ngx_http_smart_attempt_done;
+    a->post.data = ctx;
+    a->start = ngx_current_msec;
+
+    if (race->content_handler == NULL) {
+        race->content_handler = r->content_handler;
+    }
+
+    if (r->request_body) {
+        r->preserve_body = 1;
+    }
+
+    if (ngx_http_subrequest(r, &r->uri, &r->args, &sr, &a->post,
+                            NGX_HTTP_SUBREQUEST_CLONE
+                            |NGX_HTTP_SUBREQUEST_BACKGROUND)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    a->request = sr;
+
+    /* a background request would not be held to be one for cache updates */
+    sr->background = 0;
+
+    sr->content_handler = ngx_http_smart_attempt_content;
+
+    sr->quoted_uri = r->quoted_uri;
+    sr->complex_uri = r->complex_uri;
+    sr->plus_in_uri = r->plus_in_uri;
+    sr->request_length = r->request_length;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart hedge %ui launched after %M", n,
+                   ngx_http_smart_hedge_age(ctx));
+
+    ngx_http_smart_main_watch(r, ctx);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_smart_attempt_content(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_smart_ctx_t      *ctx;
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+    ctx = a->post.data;
+
+    a->begun = 1;
+
+    rc = ctx->race->content_handler(r);
+
+    if (r->upstream && !a->done) {
+        ngx_http_smart_attempt_hook(r, a);
+    }
+
+    return rc;
+}
+
+
+void
+ngx_http_smart_attempt_hook(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a)
+{
+    ngx_http_upstream_t  *u;
+
+    if (a->hooked) {
+        return;
+    }
+
+    a->hooked = 1;
+
+    u = r->upstream;
+
+    a->process_header = u->process_header;
+    u->process_header = ngx_http_smart_attempt_process_header;
+
+    a->reinit_request = u->reinit_request;
+    u->reinit_request = ngx_http_smart_attempt_reinit_request;
+
+    a->finalize_request = u->finalize_request;
+    u->finalize_request = ngx_http_smart_attempt_finalize_request;
+}
+
+
+/*
+ * A redirect of a subrequest would not pass the access phase of its target:
+ * the attempt ends here, and the main request is redirected instead.
+ */
+static ngx_int_t
+ngx_http_smart_attempt_process_header(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_upstream_t       *u;
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+    u = r->upstream;
+
+    u->process_header = a->process_header;
+
+    rc = u->process_header(r);
+
+    a->process_header = u->process_header;
+    u->process_header = ngx_http_smart_attempt_process_header;
+
+    if (rc != NGX_OK || u->headers_in.x_accel_redirect == NULL
+        || (u->conf->ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT)
+        || !ngx_http_smart_attempt_verdict(r, r->main,
+                                           u->headers_in.status_n, NULL))
+    {
+        return rc;
+    }
+
+    a->redirect = 1;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_smart_attempt_reinit_request(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_upstream_t       *u;
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+    u = r->upstream;
+
+    rc = a->reinit_request(r);
+
+    a->process_header = u->process_header;
+    u->process_header = ngx_http_smart_attempt_process_header;
+
+    return rc;
+}
+
+
+/* the connection is still there, and tells why the attempt has failed */
+static void
+ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+
+    r->upstream->finalize_request = a->finalize_request;
+    r->upstream->finalize_request(r, rc);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        a->failure = ngx_http_smart_attempt_failure(r, rc);
+    }
+}
+
+
+ngx_int_t
+ngx_http_smart_attempt_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_smart_ctx_t *ctx = data;
+
+    ngx_int_t                  action;
+    ngx_uint_t                 n;
+    ngx_http_upstream_t       *u;
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+
+    r->background = 1;
+
+    if (a->done) {
+        return NGX_OK;
+    }
+
+    a->done = 1;
+
+    if (ctx->race->winner == a) {
+        return ngx_http_smart_attempt_won(ctx, a, rc);
+    }
+
+    n = a - ctx->race->attempts;
+    u = r->upstream;
+
+    if (a->redirect
+        || (rc >= NGX_HTTP_SPECIAL_RESPONSE && u
+            && u->headers_in.status_n == (ngx_uint_t) rc
+            && ngx_http_smart_attempt_verdict(r, r->main, rc, NULL)))
+    {
+        ngx_http_smart_attempt_note(r, a, NGX_HTTP_SMART_WON);
+
+        action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
+
+    } else {
+        ngx_http_smart_attempt_failed(ctx, n, rc, 0);
+
+        action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, n);
+    }
+
+    switch (action) {
+
+    case NGX_SMART_HEDGE_PROMOTE:
+
+        if (a->redirect) {
+            ctx->race->winner = a;
+            ngx_http_smart_main_redirect(ctx);
+            break;
+        }
+
+        ngx_http_smart_main_intercepted(ctx, a);
+        ngx_http_smart_main_finish(ctx, rc);
+        break;
+
+    case NGX_SMART_HEDGE_PASS:
+
+        if (u && u->headers_in.status_n == (ngx_uint_t) rc) {
+            ngx_http_smart_main_intercepted(ctx, a);
+        }
+
+        ngx_http_smart_main_finish(ctx, rc >= NGX_HTTP_SPECIAL_RESPONSE
+                                        ? rc : NGX_HTTP_BAD_GATEWAY);
+        break;
+
+    case NGX_SMART_HEDGE_FAIL:
+        ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+        break;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the whole answer of the winner has been read, or will never be */
+static ngx_int_t
+ngx_http_smart_attempt_won(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_attempt_t *a, ngx_int_t rc)
+{
+    ngx_http_request_t  *r, *sr;
+
+    r = ctx->request;
+    sr = a->request;
+
+    if (rc == NGX_ERROR || rc == NGX_HTTP_REQUEST_TIME_OUT
+        || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST || r->connection->error)
+    {
+        return rc;
+    }
+
+    if (!sr->keepalive) {
+        /* nginx tells so that the answer was cut */
+        r->keepalive = 0;
+
+    } else if (rc == NGX_OK && !a->last_sent && !r->header_only) {
+        rc = ngx_http_send_special(r, NGX_HTTP_LAST);
+    }
+
+    ngx_http_smart_main_finish(ctx, rc);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_smart_attempt_discard(ngx_http_request_t *r)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+
+    if (a) {
+        a->done = 1;
+        r->background = 1;
+    }
+
+    /*
+     * the upstream is finalized twice: here, and by its caller that sees
+     * the error, which only drops a reference then
+     */
+
+    r->main->count++;
+
+    if (r->upstream->cleanup) {
+        (*r->upstream->cleanup)(r);
+    }
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_int_t rc, ngx_uint_t rejected)
+{
+    ngx_http_request_t        *r;
+    ngx_http_smart_race_t     *race;
+    ngx_http_smart_attempt_t  *a;
+
+    race = ngx_http_smart_hedge_race(ctx);
+    if (race == NULL) {
+        return;
+    }
+
+    a = &race->attempts[n];
+    r = a->request;
+
+    if (r == NULL) {
+        a->result = NGX_HTTP_SMART_NO_ANSWER;
+        a->failure = "not started";
+        return;
+    }
+
+    if (!rejected) {
+        rejected = (r->upstream
+                    && r->upstream->headers_in.status_n == (ngx_uint_t) rc);
+    }
+
+    ngx_http_smart_attempt_note(r, a, rejected ? NGX_HTTP_SMART_REJECTED
+                                               : NGX_HTTP_SMART_NO_ANSWER);
+
+    if (rejected) {
+        a->status = rc;
+
+    } else if (a->failure == NULL) {
+        a->failure = ngx_http_smart_attempt_failure(r, rc);
+    }
+}
+
+
+/* in words that say nothing of addresses: clients get to see them */
+static const char *
+ngx_http_smart_attempt_failure(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_connection_t     *c;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->state == NULL || rc == NGX_ERROR
+        || rc == NGX_HTTP_INTERNAL_SERVER_ERROR)
+    {
+        return "internal error";
+    }
+
+    if (u->peer.name == NULL) {
+        return "host not found";
+    }
+
+    /* nginx sets the name of the upstream where it has no peer */
+
+    if (u->upstream && u->peer.name->len == u->upstream->host.len
+        && ngx_strncmp(u->peer.name->data, u->upstream->host.data,
+                       u->upstream->host.len)
+           == 0)
+    {
+        return "no live upstreams";
+    }
+
+    c = u->peer.connection;
+
+    if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return u->request_sent ? "timed out" : "connection timed out";
+    }
+
+    if (c == NULL || !u->request_sent) {
+        return "connection failed";
+    }
+
+    if (c->read->eof || c->read->error) {
+        return "connection closed";
+    }
+
+    return "invalid header";
+}
+
+
+ngx_uint_t
+ngx_http_smart_attempt_verdict(ngx_http_request_t *r,
+    ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type)
+{
+    ngx_str_t                  *types;
+    ngx_uint_t                  i;
+    ngx_http_smart_loc_conf_t  *slcf;
+
+    slcf = ngx_http_get_module_loc_conf(main, ngx_http_smart_module);
+
+    if (status == NGX_HTTP_SWITCHING_PROTOCOLS) {
+        return r == main;
+    }
+
+    if (!ngx_smart_verdict_status(slcf->statuses, (unsigned) status)) {
+        return 0;
+    }
+
+    if (slcf->types == NULL || type == NULL
+        || status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED)
+    {
+        return 1;
+    }
+
+    types = slcf->types->elts;
+
+    for (i = 0; i < slcf->types->nelts; i++) {
+
+        if (ngx_smart_verdict_type((char *) types[i].data, types[i].len,
+                                   (char *) type->data, type->len))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_smart_attempt_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    a = ctx->race ? &ctx->race->attempts[n] : NULL;
+
+    if (n == 0) {
+
+        if (a) {
+            ngx_http_smart_attempt_note(ctx->request, a,
+                                        NGX_HTTP_SMART_CANCELLED);
+        }
+
+        ngx_http_smart_attempt_cancel_primary(ctx->request, ctx);
+        return;
+    }
+
+    ngx_http_smart_attempt_note(a->request, a, NGX_HTTP_SMART_CANCELLED);
+
+    ngx_http_smart_attempt_cancel_hedge(a->request, ctx, a);
+}
+
+
+static void
+ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart cancel primary");
+
+    if (u == NULL) {
+        return;
+    }
+
+    if (u->cleanup) {
+
+        if (ctx->hooked) {
+            u->finalize_request = ctx->original.finalize_request;
+            ctx->hooked = 0;
+        }
+
+        ngx_http_smart_peer_charge(r, ngx_http_smart_hedge_age(ctx),
+                                   ctx->plan->delay);
+
+        r->main->count++;
+        (*u->cleanup)(r);
+    }
+
+    ngx_http_smart_main_wait(r);
+}
+
+
+static void
+ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a)
+{
+    ngx_http_upstream_t  *u;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart cancel hedge %ui",
+                   (ngx_uint_t) (a - ctx->race->attempts));
+
+    if (a->done) {
+        return;
+    }
+
+    r->background = 1;
+
+    if (r->aio) {
+        r->write_event_handler = ngx_http_smart_attempt_late;
+        return;
+    }
+
+    a->done = 1;
+
+    r->read_event_handler = ngx_http_request_empty_handler;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    u = r->upstream;
+
+    if (u && u->cleanup) {
+        ngx_http_smart_peer_charge(r, ngx_current_msec - a->start,
+                                   ctx->plan->delay);
+        (*u->cleanup)(r);
+
+    } else if (!a->begun) {
+        ngx_http_finalize_request(r, NGX_DONE);
+
+#if (NGX_HTTP_CACHE)
+    } else if (r->cache && r->cache->waiting) {
+        ngx_http_smart_attempt_unlock_cache(r);
+        ngx_http_finalize_request(r, NGX_DONE);
+#endif
+
+    }
+
+    r->read_event_handler = ngx_http_request_empty_handler;
+    r->write_event_handler = ngx_http_request_empty_handler;
+}
+
+
+/* a cancelled hedge whose file operation has come to its end */
+static void
+ngx_http_smart_attempt_late(ngx_http_request_t *r)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+
+    ngx_http_smart_attempt_cancel_hedge(r, a->post.data, a);
+}
+
+
+void
+ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_CACHE)
+
+    ngx_http_cache_t  *c;
+
+    c = r->cache;
+
+    if (c == NULL || !c->waiting) {
+        return;
+    }
+
+    if (c->wait_event.posted) {
+        ngx_delete_posted_event(&c->wait_event);
+    }
+
+    if (c->wait_event.timer_set) {
+        ngx_del_timer(&c->wait_event);
+    }
+
+    c->waiting = 0;
+    r->main->blocked--;
+
+    ngx_http_file_cache_free(c, NULL);
+
+#endif
+}
+
+
+static void
+ngx_http_smart_attempt_note(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_uint_t result)
+{
+    ngx_http_upstream_t  *u;
+
+    a->result = result;
+    a->end = ngx_current_msec;
+
+    u = r->upstream;
+
+    if (u && u->peer.name) {
+        a->peer = *u->peer.name;
+    }
+}

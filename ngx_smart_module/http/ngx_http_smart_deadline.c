@@ -1,0 +1,167 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * smart_timeout: how long a client waits for a response header at most.
+ */
+
+
+#include "ngx_http_smart_hedge.h"
+
+
+static ngx_int_t ngx_http_smart_deadline_variable(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf, uint64_t *timeout);
+static ngx_uint_t ngx_http_smart_deadline_is_direct(ngx_str_t *name);
+static ngx_uint_t ngx_http_smart_deadline_count(ngx_http_request_t *r,
+    ngx_str_t *name);
+
+
+ngx_int_t
+ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
+{
+    uint64_t                    timeout;
+    ngx_time_t                 *tp;
+    ngx_msec_int_t              elapsed;
+    ngx_http_smart_loc_conf_t  *slcf;
+
+    if (ctx->replaced) {
+        return NGX_OK;
+    }
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
+
+    if (slcf->timeout_index != NGX_ERROR) {
+
+        if (ngx_http_smart_deadline_variable(r, slcf, &timeout) != NGX_OK) {
+            ctx->outcome = NGX_HTTP_SMART_INVALID;
+            return NGX_HTTP_BAD_REQUEST;
+        }
+
+    } else {
+        timeout = slcf->timeout == NGX_TIMER_INFINITE ? NGX_SMART_PARSE_INFINITE
+                                                      : slcf->timeout;
+    }
+
+    /* no request lives for 24 days */
+
+    if (timeout >= NGX_MAX_INT32_VALUE) {
+        return NGX_OK;
+    }
+
+    tp = ngx_timeofday();
+
+    elapsed = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                                + (ngx_msec_int_t) (tp->msec - r->start_msec));
+    elapsed = ngx_max(elapsed, 0);
+
+    ctx->timeout = (uint32_t) timeout;
+    ctx->deadline = ngx_current_msec + (ngx_msec_t) timeout - elapsed;
+
+    if (ngx_http_smart_deadline_left(ctx) == 0) {
+        ctx->outcome = NGX_HTTP_SMART_TIMEOUT;
+        return NGX_HTTP_GATEWAY_TIME_OUT;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_smart_deadline_variable(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf, uint64_t *timeout)
+{
+    ngx_http_variable_value_t  *vv;
+
+    vv = ngx_http_get_indexed_variable(r, slcf->timeout_index);
+
+    if (vv == NULL || vv->not_found
+        || (vv->len == 0
+            && !ngx_http_smart_deadline_is_direct(&slcf->timeout_name)))
+    {
+        *timeout = NGX_SMART_PARSE_INFINITE;
+
+        if (slcf->timeout_required) {
+            ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                          "smart: the client sent no timeout in \"$%V\"",
+                          &slcf->timeout_name);
+            return NGX_DECLINED;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_smart_parse_timeout((char *) vv->data, vv->len, timeout)
+        != NGX_SMART_PARSE_OK
+        || ngx_http_smart_deadline_count(r, &slcf->timeout_name) > 1)
+    {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "smart: the client sent an invalid timeout \"%v\" in "
+                      "\"$%V\"", vv, &slcf->timeout_name);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * What a client sends is malformed where it is empty; an empty string that
+ * a map or another module made means, as elsewhere in nginx, "none".
+ */
+static ngx_uint_t
+ngx_http_smart_deadline_is_direct(ngx_str_t *name)
+{
+    return ngx_strncmp(name->data, "arg_", 4) == 0
+           || ngx_strncmp(name->data, "http_", 5) == 0
+           || ngx_strncmp(name->data, "cookie_", 7) == 0;
+}
+
+
+/* how often an argument stands in the query; nginx knows only the first */
+static ngx_uint_t
+ngx_http_smart_deadline_count(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char      *p, *last, *end;
+    size_t       len;
+    ngx_uint_t   n;
+
+    if (ngx_strncmp(name->data, "arg_", 4) != 0) {
+        return 1;
+    }
+
+    n = 0;
+    len = name->len - 4;
+    end = r->args.data + r->args.len;
+
+    for (p = r->args.data; p < end; p = last + 1) {
+
+        last = ngx_strlchr(p, end, '&');
+        if (last == NULL) {
+            last = end;
+        }
+
+        if ((size_t) (last - p) >= len
+            && ngx_strncasecmp(p, name->data + 4, len) == 0
+            && (p + len == last || p[len] == '='))
+        {
+            n++;
+        }
+    }
+
+    return n;
+}
+
+
+ngx_msec_t
+ngx_http_smart_deadline_left(ngx_http_smart_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    if (ctx->deadline == NGX_TIMER_INFINITE) {
+        return NGX_TIMER_INFINITE;
+    }
+
+    left = (ngx_msec_int_t) (ctx->deadline - ngx_current_msec);
+
+    return left > 0 ? (ngx_msec_t) left : 0;
+}

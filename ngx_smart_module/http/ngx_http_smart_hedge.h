@@ -1,0 +1,146 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * The race of the attempts of one request: the decision machine's actions
+ * are executed here.
+ */
+
+#ifndef _NGX_HTTP_SMART_HEDGE_H_INCLUDED_
+#define _NGX_HTTP_SMART_HEDGE_H_INCLUDED_
+
+
+#include "ngx_http_smart_module.h"
+
+
+/* "post" comes first: a hedge is known by it */
+typedef struct {
+    ngx_http_post_subrequest_t    post;
+    ngx_http_request_t           *request;     /* NULL: not started */
+
+    ngx_int_t                   (*process_header)(ngx_http_request_t *r);
+    ngx_int_t                   (*reinit_request)(ngx_http_request_t *r);
+    ngx_int_t                   (*input_filter_init)(void *data);
+    void                        (*finalize_request)(ngx_http_request_t *r,
+                                    ngx_int_t rc);
+
+    ngx_msec_t                    start;
+    ngx_msec_t                    end;
+    ngx_str_t                     peer;
+    ngx_uint_t                    status;      /* of the answer, or 0 */
+    const char                   *failure;     /* why there is no answer */
+
+    unsigned                      result:3;    /* ngx_http_smart_result_e */
+    unsigned                      begun:1;     /* has run its handler */
+    unsigned                      hooked:1;
+    unsigned                      redirect:1;  /* X-Accel-Redirect */
+    unsigned                      last_sent:1;
+    unsigned                      done:1;
+} ngx_http_smart_attempt_t;
+
+
+struct ngx_http_smart_race_s {
+    ngx_http_headers_out_t       *headers_out; /* before the primary's */
+    ngx_int_t                     rc;          /* of the main request */
+    ngx_http_handler_pt           content_handler;
+    ngx_http_event_handler_pt     read_event_handler;
+    ngx_http_smart_attempt_t     *winner;      /* a hedge, or NULL */
+    unsigned                      merged:1;    /* upstream states */
+    ngx_http_smart_attempt_t      attempts[NGX_SMART_HEDGE_MAX_ATTEMPTS];
+};
+
+
+/* ngx_http_smart_hedge.c */
+
+/* the handler of ctx->timer */
+void ngx_http_smart_hedge_timer(ngx_http_smart_timer_t *t);
+
+/*
+ * Feeds an event and executes what it causes, but for what concerns the
+ * attempt that reports: that action is returned (PROMOTE, PASS, FAIL, PARK or
+ * DROP), and is up to the caller; NGX_DECLINED if there is none.
+ */
+ngx_int_t ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
+    ngx_smart_hedge_event_e event, ngx_uint_t attempt);
+
+/* arms the timer for a trigger in "delay" ms, or the deadline if it is first */
+void ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay);
+
+/* ms since the primary began */
+ngx_msec_t ngx_http_smart_hedge_age(ngx_http_smart_ctx_t *ctx);
+
+/* NULL unless there is one already, or memory for one */
+ngx_http_smart_race_t *ngx_http_smart_hedge_race(ngx_http_smart_ctx_t *ctx);
+
+/* the hedge that a subrequest is, or NULL */
+ngx_http_smart_attempt_t *ngx_http_smart_hedge_attempt(ngx_http_request_t *r);
+
+
+/* ngx_http_smart_attempt.c */
+
+/* starts a hedge; NGX_ERROR if it could not be made */
+ngx_int_t ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx,
+    ngx_uint_t n);
+
+/* what nginx calls when a hedge ends: ngx_http_post_subrequest_t.handler */
+ngx_int_t ngx_http_smart_attempt_done(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+
+/* stops the attempt, whatever it is doing */
+void ngx_http_smart_attempt_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+/* the content handler of hedges: runs the location's own, then hooks in */
+ngx_int_t ngx_http_smart_attempt_content(ngx_http_request_t *r);
+
+/* hooks into the upstream of a hedge, once */
+void ngx_http_smart_attempt_hook(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a);
+
+/* takes a request that waits for a cache lock out of the queue */
+void ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r);
+
+/* notes how an attempt ended that has just failed with a code or a header */
+void ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_int_t rc, ngx_uint_t rejected);
+
+/* 1 if the status and the media type of the answer mean success */
+ngx_uint_t ngx_http_smart_attempt_verdict(ngx_http_request_t *r,
+    ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type);
+
+/* the header filter's part: ends a hedge whose header is not wanted */
+ngx_int_t ngx_http_smart_attempt_discard(ngx_http_request_t *r);
+
+
+/* ngx_http_smart_main.c */
+
+/* notices a client that leaves while hedges are under way */
+void ngx_http_smart_main_watch(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+
+/* lets the client wait for hedges; the primary is gone or going */
+void ngx_http_smart_main_wait(ngx_http_request_t *r);
+
+/* undoes what the primary's header did to the response */
+void ngx_http_smart_main_clean(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+
+/* passes the header of a hedge on as that of the main request; the return
+ * value is that of ngx_http_send_header() */
+ngx_int_t ngx_http_smart_main_promote(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_attempt_t *a);
+
+/* takes over what an intercepted error needs of the answer's header */
+void ngx_http_smart_main_intercepted(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_attempt_t *a);
+
+/* finalizes the main request with rc, from a posted request */
+void ngx_http_smart_main_finish(ngx_http_smart_ctx_t *ctx, ngx_int_t rc);
+
+/* does what the winner's X-Accel-Redirect says, from a posted request */
+void ngx_http_smart_main_redirect(ngx_http_smart_ctx_t *ctx);
+
+/* makes the $upstream_* variables list every attempt */
+void ngx_http_smart_main_merge_states(ngx_http_smart_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_SMART_HEDGE_H_INCLUDED_ */

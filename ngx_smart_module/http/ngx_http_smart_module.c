@@ -1,0 +1,445 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ */
+
+
+#include "ngx_http_smart_module.h"
+#include "ngx_http_smart_hedge.h"
+
+
+static ngx_int_t ngx_http_smart_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_smart_plan(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t **plan);
+static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r);
+static void ngx_http_smart_cleanup(void *data);
+static ngx_int_t ngx_http_smart_content_handler(ngx_http_request_t *r);
+static void ngx_http_smart_finalize_request(ngx_http_request_t *r,
+    ngx_int_t rc);
+static void ngx_http_smart_primary_failed(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_int_t rc);
+
+static ngx_int_t ngx_http_smart_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_smart_init_module(ngx_cycle_t *cycle);
+
+
+static ngx_http_module_t  ngx_http_smart_module_ctx = {
+    ngx_http_smart_add_variables,          /* preconfiguration */
+    ngx_http_smart_init,                   /* postconfiguration */
+
+    ngx_http_smart_create_main_conf,       /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_smart_create_loc_conf,        /* create location configuration */
+    ngx_http_smart_merge_loc_conf          /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_smart_module = {
+    NGX_MODULE_V1,
+    &ngx_http_smart_module_ctx,            /* module context */
+    ngx_http_smart_commands,               /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_http_smart_init_module,            /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* the last handler of the precontent phase */
+static ngx_int_t
+ngx_http_smart_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                      rc;
+    ngx_http_smart_ctx_t          *ctx;
+    ngx_http_smart_loc_conf_t     *slcf;
+    const ngx_smart_hedge_plan_t  *plan;
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
+
+    if (slcf->timers == NULL || r != r->main || r->content_handler == NULL
+        || r->post_action || ngx_http_smart_ctx(r) != NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_smart_plan(r, slcf, &plan) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (plan->extra == 0 && slcf->timeout == NGX_TIMER_INFINITE
+        && slcf->timeout_index == NGX_ERROR)
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_smart_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->plan = plan;
+
+    rc = ngx_http_smart_deadline_set(r, ctx);
+
+    if (rc != NGX_OK) {
+        rc = ngx_http_smart_error(r, ctx, rc);
+
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE || rc == NGX_ERROR) {
+            return rc;
+        }
+
+        ngx_http_finalize_request(r, rc);
+        return NGX_DONE;
+    }
+
+    if (plan->extra == 0 && ctx->deadline == NGX_TIMER_INFINITE) {
+        ctx->outcome = NGX_HTTP_SMART_BYPASS;
+        return NGX_DECLINED;
+    }
+
+    ctx->original.content_handler = r->content_handler;
+    r->content_handler = ngx_http_smart_content_handler;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf,
+    const ngx_smart_hedge_plan_t **plan)
+{
+    ngx_str_t                 value, bad;
+    ngx_uint_t                allowed;
+    ngx_smart_parse_error_t   error;
+    ngx_smart_hedge_plan_t   *p;
+
+    static const ngx_smart_hedge_plan_t  off;
+
+    if (r->headers_in.upgrade) {
+        *plan = &off;
+        return NGX_OK;
+    }
+
+    allowed = (r->method & slcf->methods) != 0;
+
+    if (slcf->hedge == NULL) {
+        *plan = allowed ? &slcf->plan : &slcf->other;
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, slcf->hedge, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pcalloc(r->pool, sizeof(ngx_smart_hedge_plan_t));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *plan = p;
+
+    if (ngx_smart_parse_hedge((char *) value.data, value.len, p, &error)
+        == NGX_SMART_PARSE_INVALID)
+    {
+        bad.data = (u_char *) error.data;
+        bad.len = error.len;
+
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "smart: not hedged, invalid value \"%V\" in "
+                      "\"smart_hedge\", it must be %s",
+                      &bad, error.allowed);
+    }
+
+    p->own_failure = (allowed && p->extra
+                      && slcf->errors == NGX_HTTP_SMART_ERRORS_JSON);
+
+    return NGX_OK;
+}
+
+
+static ngx_http_smart_ctx_t *
+ngx_http_smart_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_smart_ctx_t  *ctx, *prev;
+
+    prev = r->internal ? ngx_http_smart_find_ctx(r) : NULL;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_smart_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_smart_ctx_t));
+
+    cln->handler = ngx_http_smart_cleanup;
+
+    ctx->request = r;
+    ctx->deadline = NGX_TIMER_INFINITE;
+    ngx_smart_hedge_init(&ctx->hedge);
+
+    /* an error page of an expired request is not held to the deadline */
+    ctx->replaced = (prev && (prev->replaced
+                              || prev->outcome == NGX_HTTP_SMART_TIMEOUT
+                              || prev->outcome == NGX_HTTP_SMART_INVALID));
+
+    ngx_http_set_ctx(r, ctx, ngx_http_smart_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_smart_cleanup(void *data)
+{
+    ngx_http_smart_ctx_t  *ctx = data;
+
+    ngx_http_smart_timer_del(&ctx->timer);
+}
+
+
+ngx_http_smart_ctx_t *
+ngx_http_smart_find_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_smart_ctx_t  *ctx;
+
+    r = r->main;
+    ctx = ngx_http_smart_ctx(r);
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_smart_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* runs the location's own handler and looks at what it has begun */
+static ngx_int_t
+ngx_http_smart_content_handler(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_http_upstream_t   *u;
+    ngx_http_smart_ctx_t  *ctx;
+
+    ctx = ngx_http_smart_ctx(r);
+
+    r->content_handler = ctx->original.content_handler;
+    ctx->original.finalize_request = NULL;
+
+    rc = r->content_handler(r);
+
+    if (ngx_http_smart_ctx(r) != ctx || ctx->begun
+        || ctx->outcome != NGX_HTTP_SMART_PENDING)
+    {
+        return rc;
+    }
+
+    u = r->upstream;
+
+    if (rc != NGX_DONE || u == NULL || r->header_sent) {
+        ctx->outcome = NGX_HTTP_SMART_BYPASS;
+        return rc;
+    }
+
+    if (u->cleanup) {
+        ngx_http_smart_begin(r, ctx, ngx_current_msec);
+        return rc;
+    }
+
+    /* the body of the request or a cache lock is waited for */
+
+    ngx_http_smart_hedge_arm(ctx, ctx->plan->extra ? ctx->plan->delay
+                                                   : NGX_TIMER_INFINITE);
+
+    return rc;
+}
+
+
+void
+ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_msec_t start)
+{
+    ngx_http_smart_race_t  *race;
+
+    ctx->begun = 1;
+    ctx->start = (uint32_t) start;
+
+    ctx->original.finalize_request = r->upstream->finalize_request;
+    r->upstream->finalize_request = ngx_http_smart_finalize_request;
+    ctx->hooked = 1;
+
+    if (r->headers_out.headers.part.nelts) {
+
+        race = ngx_http_smart_hedge_race(ctx);
+
+        if (race) {
+            race->headers_out = ngx_palloc(r->pool,
+                                           sizeof(ngx_http_headers_out_t));
+            if (race->headers_out) {
+                *race->headers_out = r->headers_out;
+            }
+        }
+    }
+
+    (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_BEGIN, 0);
+}
+
+
+/*
+ * The first thing that happens when the primary's upstream ends, for whatever
+ * reason: peer, connection and cache entry are still there.
+ */
+static void
+ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_uint_t             success;
+    ngx_http_upstream_t   *u;
+    ngx_http_smart_ctx_t  *ctx;
+
+    ctx = ngx_http_smart_ctx(r);
+    u = r->upstream;
+
+    u->finalize_request = ctx->original.finalize_request;
+    ctx->hooked = 0;
+
+    u->finalize_request(r, rc);
+
+    if (ngx_smart_hedge_decided(&ctx->hedge)) {
+        return;
+    }
+
+    if (r->header_sent || rc == NGX_DECLINED) {
+
+        /* a cached answer, or the primary's own X-Accel-Redirect */
+
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        return;
+    }
+
+    if (rc < NGX_HTTP_SPECIAL_RESPONSE
+        || rc == NGX_HTTP_REQUEST_TIME_OUT
+        || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
+        || r->connection->error)
+    {
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_ABORT, 0);
+        return;
+    }
+
+    success = (u->headers_in.status_n == (ngx_uint_t) rc
+               && ngx_http_smart_attempt_verdict(r, r, rc, NULL));
+
+    if (success) {
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        return;
+    }
+
+    ngx_http_smart_primary_failed(r, ctx, rc);
+}
+
+
+static void
+ngx_http_smart_primary_failed(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_int_t             action;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    ngx_http_smart_attempt_failed(ctx, 0, rc, 0);
+
+    /* nginx would not come to the filter that parks the request */
+
+    if (r->header_only || (u->pipe && u->pipe->downstream_error)) {
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_ABORT, 0);
+        return;
+    }
+
+    action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, 0);
+
+    if (action != NGX_SMART_HEDGE_PARK && action != NGX_SMART_HEDGE_FAIL) {
+        return;
+    }
+
+    if (action == NGX_SMART_HEDGE_FAIL) {
+        ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+    }
+
+    /*
+     * makes nginx send a flush instead of an error page: the body filter
+     * takes it and answers NGX_DONE, which drops the reference taken here
+     */
+
+    r->main->count++;
+    u->header_sent = 1;
+
+    ctx->parking = 1;
+    ctx->keepalive = r->keepalive;
+}
+
+
+static ngx_int_t
+ngx_http_smart_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                  i;
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* handlers run from the last to the first */
+
+    h = cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers.elts;
+
+    for (i = cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers.nelts - 1;
+         i > 0;
+         i--)
+    {
+        h[i] = h[i - 1];
+    }
+
+    h[0] = ngx_http_smart_handler;
+
+    if (ngx_http_smart_peer_wrap(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_smart_filter_init(cf);
+}
+
+
+static ngx_int_t
+ngx_http_smart_init_module(ngx_cycle_t *cycle)
+{
+    if (ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module)
+        == NULL)
+    {
+        /* no http block */
+        return NGX_OK;
+    }
+
+    return ngx_http_smart_filter_check(cycle->log);
+}

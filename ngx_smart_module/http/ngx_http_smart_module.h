@@ -1,0 +1,224 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ */
+
+#ifndef _NGX_HTTP_SMART_MODULE_H_INCLUDED_
+#define _NGX_HTTP_SMART_MODULE_H_INCLUDED_
+
+
+#include "../common/ngx_http_smart_compat.h"
+#include "../core/ngx_smart_hedge.h"
+#include "../core/ngx_smart_parse.h"
+#include "../core/ngx_smart_verdict.h"
+#include "ngx_http_smart_timer.h"
+
+
+#define NGX_HTTP_SMART_VERSION          "0.1.0"
+
+#define NGX_HTTP_SMART_PEER_PREFER      0
+#define NGX_HTTP_SMART_PEER_OTHER       1
+
+#define NGX_HTTP_SMART_ERRORS_DEFAULT   0
+#define NGX_HTTP_SMART_ERRORS_JSON      1
+
+#define NGX_HTTP_SMART_BUDGET_OFF       NGX_MAX_UINT32_VALUE
+
+
+typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
+typedef struct ngx_http_smart_race_s  ngx_http_smart_race_t;
+
+
+/* what became of a request; the order is that of the names in variables */
+typedef enum {
+    NGX_HTTP_SMART_PENDING = 0,
+    NGX_HTTP_SMART_PRIMARY,
+    NGX_HTTP_SMART_HEDGE,
+    NGX_HTTP_SMART_FAILED,
+    NGX_HTTP_SMART_TIMEOUT,
+    NGX_HTTP_SMART_ABORTED,
+    NGX_HTTP_SMART_INVALID,
+    NGX_HTTP_SMART_BYPASS
+} ngx_http_smart_outcome_e;
+
+
+/* why a hedge that was due has not been sent */
+typedef enum {
+    NGX_HTTP_SMART_NOT_SUPPRESSED = 0,
+    NGX_HTTP_SMART_NO_PEER,
+    NGX_HTTP_SMART_METHOD,
+    NGX_HTTP_SMART_BODY,
+    NGX_HTTP_SMART_PHASE
+} ngx_http_smart_reason_e;
+
+
+typedef enum {
+    NGX_HTTP_SMART_RUNNING = 0,
+    NGX_HTTP_SMART_WON,
+    NGX_HTTP_SMART_CANCELLED,
+    NGX_HTTP_SMART_NO_ANSWER,
+    NGX_HTTP_SMART_REJECTED
+} ngx_http_smart_result_e;
+
+
+typedef struct {
+    ngx_array_t                   upstreams;  /* ngx_http_smart_upstream_t */
+} ngx_http_smart_main_conf_t;
+
+
+typedef struct {
+    ngx_http_upstream_srv_conf_t *upstream;
+    ngx_http_upstream_init_peer_pt  init;
+} ngx_http_smart_upstream_t;
+
+
+typedef struct {
+    /* the plan of requests that may be hedged, and of all others */
+    ngx_smart_hedge_plan_t        plan;
+    ngx_smart_hedge_plan_t        other;
+    ngx_http_complex_value_t     *hedge;      /* NULL: the plan is constant */
+    ngx_uint_t                    hedge_set;  /* unsigned  hedge_set:1; */
+
+    ngx_uint_t                    methods;
+    size_t                        body_size;
+    ngx_uint_t                    peer;
+
+    ngx_uint_t                    budget;     /* hundredths of a percent */
+    ngx_uint_t                    burst;
+
+    ngx_smart_verdict_statuses_t *statuses;
+    ngx_array_t                  *types;      /* ngx_str_t */
+
+    ngx_msec_t                    timeout;    /* NGX_TIMER_INFINITE: none */
+    ngx_int_t                     timeout_index;
+    ngx_str_t                     timeout_name;
+    ngx_uint_t                    timeout_set;
+    ngx_uint_t                    timeout_required;
+
+    ngx_uint_t                    errors;
+
+    ngx_http_smart_timers_t      *timers;
+} ngx_http_smart_loc_conf_t;
+
+
+/*
+ * One for each main request that a location with hedging or a deadline
+ * handles.  It stays small: what a race needs is allocated when there is one.
+ */
+struct ngx_http_smart_ctx_s {
+    ngx_http_request_t           *request;
+    ngx_http_smart_timer_t        timer;
+    ngx_msec_t                    deadline;   /* or NGX_TIMER_INFINITE */
+    const ngx_smart_hedge_plan_t *plan;
+    ngx_http_smart_race_t        *race;
+
+    union {
+        /* before the content phase */
+        ngx_http_handler_pt       content_handler;
+        /* of the upstream, from then on */
+        void                    (*finalize_request)(ngx_http_request_t *r,
+                                    ngx_int_t rc);
+    } original;
+
+    uint32_t                      start;      /* of the primary, ms */
+    uint32_t                      timeout;    /* ms */
+
+    ngx_smart_hedge_t             hedge;
+
+    unsigned                      outcome:4;
+    unsigned                      reason:4;
+
+    unsigned                      begun:1;
+    unsigned                      hooked:1;
+    unsigned                      parking:1;
+    unsigned                      parked:1;
+    unsigned                      keepalive:1;
+    unsigned                      replaced:1; /* by an internal redirect */
+};
+
+
+#define ngx_http_smart_ctx(r)                                                 \
+    ((ngx_http_smart_ctx_t *) ngx_http_get_module_ctx(r, ngx_http_smart_module))
+
+
+extern ngx_module_t  ngx_http_smart_module;
+
+extern ngx_command_t  ngx_http_smart_commands[];
+
+
+/* ngx_http_smart_conf.c */
+
+void *ngx_http_smart_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_smart_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+
+
+/* ngx_http_smart_variables.c */
+
+ngx_int_t ngx_http_smart_add_variables(ngx_conf_t *cf);
+
+/* never NULL; for the error log and errors, too */
+const char *ngx_http_smart_outcome_name(ngx_uint_t outcome);
+const char *ngx_http_smart_reason_name(ngx_uint_t reason);
+
+
+/* ngx_http_smart_module.c */
+
+/*
+ * The context of a main request, also after an internal redirect took it out
+ * of its place; NULL if there is none.
+ */
+ngx_http_smart_ctx_t *ngx_http_smart_find_ctx(ngx_http_request_t *r);
+
+/* installs the hook on a main request whose upstream has just been created */
+void ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_msec_t start);
+
+
+/* ngx_http_smart_filter.c */
+
+ngx_int_t ngx_http_smart_filter_init(ngx_conf_t *cf);
+
+/* NGX_OK, or NGX_ERROR if another module's filters lie above ours */
+ngx_int_t ngx_http_smart_filter_check(ngx_log_t *log);
+
+
+/* ngx_http_smart_peer.c */
+
+/* wraps peer.init of every upstream */
+ngx_int_t ngx_http_smart_peer_wrap(ngx_conf_t *cf);
+
+/* how many hedges may find a peer, at most n; by the policy of the location */
+ngx_uint_t ngx_http_smart_peer_available(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+/* tells the balancer that the attempt's peer has not even accepted */
+void ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t age,
+    ngx_msec_t delay);
+
+
+/* ngx_http_smart_deadline.c */
+
+/* sets the deadline; NGX_OK, or a status to answer with at once */
+ngx_int_t ngx_http_smart_deadline_set(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+
+/* ms until the deadline, NGX_TIMER_INFINITE without one */
+ngx_msec_t ngx_http_smart_deadline_left(ngx_http_smart_ctx_t *ctx);
+
+
+/* ngx_http_smart_error.c */
+
+/*
+ * Ends a main request that has sent no header with 400, 502 or 504, as
+ * smart_errors says; the return value is for ngx_http_finalize_request().
+ */
+ngx_int_t ngx_http_smart_error(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_int_t status);
+
+/* the one line of the error log about a request that got no success */
+void ngx_http_smart_error_log(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_SMART_MODULE_H_INCLUDED_ */

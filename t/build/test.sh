@@ -1,0 +1,292 @@
+# Running the tests and adding up what they say. Read by build.sh
+# shellcheck shell=sh disable=SC2154
+
+perl_modules="perl libtest-base-perl libtest-longstring-perl libtext-diff-perl
+    libwww-perl libhttp-message-perl liblist-moreutils-perl libipc-run-perl
+    liburi-perl"
+test_tools="procps curl openssl"
+
+
+# Test::Nginx is in Debian's sid alone: unpacked into build/, not installed
+
+test_nginx()
+{
+    # shellcheck disable=SC2086
+    need $perl_modules $test_tools debian-archive-keyring
+
+    if [ ! -f "$out/perl/Test/Nginx/Socket.pm" ]; then
+        archive sid deb
+        say "fetching Test::Nginx"
+
+        rm -rf "$dir/get"
+        mkdir -p "$dir/get" "$out/perl"
+
+        if ! (cd "$dir/get" && apt-get -q download libtest-nginx-perl \
+              && dpkg-deb -x ./*.deb .) > "$dir/get.log" 2>&1
+        then
+            rm -f "$dir/fresh"
+            tail -n 5 "$dir/get.log" >&2
+            die "cannot fetch libtest-nginx-perl"
+        fi
+
+        cp -R "$dir/get/usr/share/perl5/." "$out/perl"
+        rm -rf "$dir/get"
+        unset APT_CONFIG
+    fi
+
+    PERL5LIB=$root/t/lib:$out/perl${PERL5LIB:+:$PERL5LIB}
+    export PERL5LIB
+}
+
+
+# suite STAGE [t/x.t ..] on $ngx with $modules; its TAP goes to build/tap/STAGE
+
+suite()
+{
+    stage=$1
+    shift
+
+    if [ $# -eq 0 ]; then
+        set -- t/*.t
+    fi
+
+    if [ ! -e "$1" ]; then
+        die "there is no $1"
+    fi
+
+    test_nginx
+
+    all=
+    for so in "$modules"/*.so; do
+        all="$all${all:+ }$so"
+    done
+
+    if [ -z "${where##*/asan-*}" ]; then
+        set -- TEST_NGINX_TIMEOUT="${TEST_NGINX_TIMEOUT:-10}" \
+               TEST_NGINX_SLEEP="${TEST_NGINX_SLEEP:-0.05}" \
+               SMART_TEST_ASAN=1 prove ${PROVE_OPTIONS:+$PROVE_OPTIONS} "$@"
+        rm -rf "$where/reports"
+        mkdir -p "$where/reports"
+        chmod 1777 "$where/reports"
+    else
+        set -- prove ${PROVE_OPTIONS:+$PROVE_OPTIONS} "$@"
+    fi
+
+    set -- env PERL5LIB="$PERL5LIB" NGX="$ngx" SMART_MODULES="$modules" \
+               TEST_NGINX_BINARY="$ngx" TEST_NGINX_LOAD_MODULES="$all" \
+               TEST_NGINX_SERVROOT="$out/servroot" "$@"
+
+    printf '\n%s: nginx %s\n' "$stage" "$version"
+    for word in "$@"; do
+        case $word in
+            *\ *) printf "%s='%s' " "${word%%=*}" "${word#*=}" ;;
+            *)    printf '%s ' "$word" ;;
+        esac
+    done
+    printf '\n\n'
+
+    ok=0
+    PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" "$@" || ok=1
+    reports || ok=1
+
+    return "$ok"
+}
+
+
+# what the sanitizers wrote, whatever the tests made of it
+
+reports()
+{
+    if [ ! -d "$where/reports" ]; then
+        return 0
+    fi
+
+    found=$(find "$where/reports" -type f -size +0 | sort)
+
+    if [ -z "$found" ]; then
+        return 0
+    fi
+
+    printf '\nSanitizer reports:\n'
+
+    for report in $found; do
+        printf '\n%s\n' "$report"
+        head -n 40 "$report"
+    done
+
+    return 1
+}
+
+
+unit()
+{
+    set -- t/unit/*.c
+
+    if [ ! -e "$1" ]; then
+        die "there are no unit programs in t/unit"
+    fi
+
+    # shellcheck disable=SC2086
+    need $compiler perl
+
+    dir=$out/unit
+    strict="-std=c99 -g -O2 $warnings -fno-omit-frame-pointer
+        -fsanitize=address,undefined -fno-sanitize-recover=all"
+    core=ngx_smart_module/core
+    programs=
+
+    mkdir -p "$dir"
+
+    for source in "$@"; do
+        program=$dir/$(basename "$source" .c)
+        programs="$programs $program"
+
+        if [ -x "$program" ] \
+           && [ -z "$(find "$core" t/unit t/build -newer "$program" -type f)" ]
+        then
+            continue
+        fi
+
+        # shellcheck disable=SC2086
+        "${CC:-gcc}" $strict -I "$core" -I t/unit -o "$program.new" \
+            "$source" "$core"/*.c -lm
+        mv "$program.new" "$program"
+    done
+
+    printf '\nunit: prove --exec "" %s\n\n' "$programs"
+
+    # shellcheck disable=SC2086
+    PERL_TEST_HARNESS_DUMP_TAP="$out/tap/unit" \
+        prove --exec '' ${PROVE_OPTIONS:+$PROVE_OPTIONS} $programs
+}
+
+
+chaos()
+{
+    build
+    test_nginx
+
+    printf '\nchaos: nginx %s\n\n' "$version"
+
+    log=$out/tap/chaos/run
+    mkdir -p "$out/tap/chaos"
+
+    ok=0
+    NGX=$ngx SMART_MODULES=$modules t/chaos/run.sh > "$log" 2>&1 || ok=1
+    cat "$log"
+
+    if [ "$ok" -eq 0 ] && ! grep -q '^ok ' "$log"; then
+        echo "ok 1 - t/chaos/run.sh" >> "$log"
+    fi
+
+    return "$ok"
+}
+
+
+suite_packaged()
+{
+    build
+    suite "$@"
+}
+
+
+suite_asan()
+{
+    build_asan "$1"
+    shift
+    suite "$@"
+}
+
+
+# stage NAME COMMAND..: runs it and adds to the sums; a stage that ends badly
+# without a failed test counts as one
+
+passed=0
+failed=0
+skipped=0
+broken=
+
+stage()
+{
+    name=$1
+    shift
+    rm -rf "$out/tap/$name"
+
+    set +e
+    (set -e; "$@")
+    code=$?
+    set -e
+
+    # shellcheck disable=SC2046
+    set -- $(tap_sums "$out/tap/$name")
+
+    passed=$((passed + $1))
+    skipped=$((skipped + $3))
+
+    if [ "$code" -ne 0 ] || [ "$2" -ne 0 ]; then
+        failed=$((failed + ($2 > 0 ? $2 : 1)))
+        broken="$broken $name"
+    fi
+}
+
+
+tap_sums()
+{
+    find "$1" -type f -exec cat {} + 2>/dev/null | awk '
+        /^(not )?ok/ && /# *(skip|todo)/ { skipped++; next }
+        /^(not )?ok/ && /# *(SKIP|TODO)/ { skipped++; next }
+        /^ok( |$)/                       { passed++ }
+        /^not ok( |$)/                   { failed++ }
+        END { print passed + 0, failed + 0, skipped + 0 }'
+}
+
+
+sums()
+{
+    echo
+
+    if [ "$skipped" -ne 0 ]; then
+        echo "$skipped skipped"
+    fi
+
+    if [ -n "$broken" ]; then
+        echo "failed:$broken"
+    fi
+
+    echo "$passed passed, $failed failed"
+
+    [ "$failed" -eq 0 ] && [ "$passed" -ne 0 ]
+}
+
+
+# the "test" and "asan" commands
+
+test_asan()
+{
+    if [ -n "$nginx_src" ]; then
+        versions=$(source_version "$nginx_src")
+    else
+        versions=${nginx_version:-$asan_versions}
+    fi
+
+    for each in $versions; do
+        stage "asan-$each" suite_asan "$each" "asan-$each" "$@"
+    done
+}
+
+
+test_all()
+{
+    if [ $# -ne 0 ] || [ -n "$nginx_src$nginx_version" ]; then
+        stage suite suite_packaged suite "$@"
+        return
+    fi
+
+    stage unit unit
+    stage suite suite_packaged suite
+    test_asan "$@"
+
+    if [ -x t/chaos/run.sh ]; then
+        stage chaos chaos
+    fi
+}

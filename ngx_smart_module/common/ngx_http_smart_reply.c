@@ -7,6 +7,9 @@
 #include "ngx_http_smart_reply.h"
 
 
+static size_t ngx_http_smart_media_len(ngx_str_t *type);
+
+
 ngx_int_t
 ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, u_char *data, size_t len)
@@ -19,22 +22,7 @@ ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
         r->keepalive = 0;
     }
 
-    ngx_http_clean_header(r);
-
-    r->headers_out.status = status;
-    r->headers_out.status_line.len = 0;
-    r->headers_out.content_length_n = len;
-    r->headers_out.content_type = *type;
-    r->headers_out.content_type_len = type->len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_etag(r);
-
-    r->allow_ranges = 0;
-
-    rc = ngx_http_send_header(r);
+    rc = ngx_http_smart_reply_header(r, status, type, len);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         return rc;
@@ -55,6 +43,53 @@ ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+/* of the media type without its parameters, which gzip_types compares */
+static size_t
+ngx_http_smart_media_len(ngx_str_t *type)
+{
+    u_char  *p;
+
+    p = ngx_strlchr(type->data, type->data + type->len, ';');
+
+    return p ? (size_t) (p - type->data) : type->len;
+}
+
+
+ngx_int_t
+ngx_http_smart_reply_header(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, off_t len)
+{
+    ngx_table_elt_t  *h;
+
+    ngx_http_clean_header(r);
+
+    r->headers_out.status = status;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_length_n = len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = ngx_http_smart_media_len(type);
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_etag(r);
+
+    r->allow_ranges = 0;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "Cache-Control");
+    ngx_str_set(&h->value, "no-store");
+    ngx_http_smart_header_unlink(h);
+
+    return ngx_http_send_header(r);
 }
 
 

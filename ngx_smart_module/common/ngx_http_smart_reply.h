@@ -20,6 +20,13 @@
 ngx_int_t ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, u_char *data, size_t len);
 
+/*
+ * Sends the header of such a response; "len" is -1 for a body of unknown
+ * length.  The return value is that of ngx_http_send_header().
+ */
+ngx_int_t ngx_http_smart_reply_header(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, off_t len);
+
 /* 1 if the Accept header of the request names the media type */
 ngx_uint_t ngx_http_smart_accepts(ngx_http_request_t *r, const char *type);
 

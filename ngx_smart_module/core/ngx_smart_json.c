@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "ngx_smart_json.h"
+#include "ngx_smart_utf8.h"
 
 
 static void ngx_smart_json_separate(ngx_smart_json_t *json);
 static void ngx_smart_json_write(ngx_smart_json_t *json, const char *p,
     size_t len);
 static void ngx_smart_json_escape(ngx_smart_json_t *json, unsigned char c);
-static size_t ngx_smart_json_utf8(const unsigned char *p, size_t len);
 
 
 void
@@ -85,7 +85,7 @@ ngx_smart_json_string(ngx_smart_json_t *json, const char *p, size_t len)
             continue;
         }
 
-        n = ngx_smart_json_utf8(s, (size_t) (end - s));
+        n = ngx_smart_utf8_length(s, (size_t) (end - s));
 
         if (n == 0) {
             ngx_smart_json_write(json, "\xef\xbf\xbd", 3);
@@ -205,55 +205,4 @@ ngx_smart_json_escape(ngx_smart_json_t *json, unsigned char c)
 
     (void) snprintf(text, sizeof(text), "\\u%04x", c);
     ngx_smart_json_write(json, text, 6);
-}
-
-
-/* the length of the well-formed sequence at p (RFC 3629), 0 for none */
-static size_t
-ngx_smart_json_utf8(const unsigned char *p, size_t len)
-{
-    size_t    i, n;
-    uint32_t  code, least;
-
-    if (p[0] < 0x80) {
-        return 1;
-    }
-
-    if ((p[0] & 0xe0) == 0xc0) {
-        n = 2;
-        code = p[0] & 0x1f;
-        least = 0x80;
-
-    } else if ((p[0] & 0xf0) == 0xe0) {
-        n = 3;
-        code = p[0] & 0x0f;
-        least = 0x800;
-
-    } else if ((p[0] & 0xf8) == 0xf0) {
-        n = 4;
-        code = p[0] & 0x07;
-        least = 0x10000;
-
-    } else {
-        return 0;
-    }
-
-    if (n > len) {
-        return 0;
-    }
-
-    for (i = 1; i < n; i++) {
-
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-
-        code = code << 6 | (p[i] & 0x3f);
-    }
-
-    if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
-        return 0;
-    }
-
-    return n;
 }

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_series.h"
 
 
 static ngx_int_t ngx_http_smart_attempt_process_header(ngx_http_request_t *r);
@@ -22,8 +23,6 @@ static void ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
 static void ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
 static void ngx_http_smart_attempt_late(ngx_http_request_t *r);
-static void ngx_http_smart_attempt_note(ngx_http_request_t *r,
-    ngx_http_smart_attempt_t *a, ngx_uint_t result);
 
 
 ngx_int_t
@@ -73,6 +72,8 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "smart hedge %ui launched after %M", n,
                    ngx_http_smart_hedge_age(ctx));
+
+    ngx_http_smart_series_start(ctx, n);
 
     ngx_http_smart_main_watch(r, ctx);
 
@@ -230,8 +231,6 @@ ngx_http_smart_attempt_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
             && u->headers_in.status_n == (ngx_uint_t) rc
             && ngx_http_smart_attempt_verdict(r, r->main, rc, NULL)))
     {
-        ngx_http_smart_attempt_note(r, a, NGX_HTTP_SMART_WON);
-
         action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
 
     } else {
@@ -357,15 +356,15 @@ ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
                     && r->upstream->headers_in.status_n == (ngx_uint_t) rc);
     }
 
-    ngx_http_smart_attempt_note(r, a, rejected ? NGX_HTTP_SMART_REJECTED
-                                               : NGX_HTTP_SMART_NO_ANSWER);
-
     if (rejected) {
         a->status = rc;
 
     } else if (a->failure == NULL) {
         a->failure = ngx_http_smart_attempt_failure(r, rc);
     }
+
+    ngx_http_smart_attempt_end(ctx, n, rejected ? NGX_HTTP_SMART_REJECTED
+                                                : NGX_HTTP_SMART_NO_ANSWER);
 }
 
 
@@ -460,20 +459,14 @@ ngx_http_smart_attempt_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 {
     ngx_http_smart_attempt_t  *a;
 
-    a = ctx->race ? &ctx->race->attempts[n] : NULL;
+    ngx_http_smart_attempt_end(ctx, n, NGX_HTTP_SMART_CANCELLED);
 
     if (n == 0) {
-
-        if (a) {
-            ngx_http_smart_attempt_note(ctx->request, a,
-                                        NGX_HTTP_SMART_CANCELLED);
-        }
-
         ngx_http_smart_attempt_cancel_primary(ctx->request, ctx);
         return;
     }
 
-    ngx_http_smart_attempt_note(a->request, a, NGX_HTTP_SMART_CANCELLED);
+    a = &ctx->race->attempts[n];
 
     ngx_http_smart_attempt_cancel_hedge(a->request, ctx, a);
 }
@@ -603,18 +596,47 @@ ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r)
 }
 
 
-static void
-ngx_http_smart_attempt_note(ngx_http_request_t *r,
-    ngx_http_smart_attempt_t *a, ngx_uint_t result)
+void
+ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_uint_t result)
 {
-    ngx_http_upstream_t  *u;
+    ngx_msec_t                 age;
+    ngx_http_request_t        *r;
+    ngx_http_upstream_t       *u;
+    ngx_http_smart_attempt_t  *a;
 
-    a->result = result;
-    a->end = ngx_current_msec;
+    r = ctx->request;
+    age = ngx_http_smart_hedge_age(ctx);
 
-    u = r->upstream;
+    if (n == 0) {
 
-    if (u && u->peer.name) {
-        a->peer = *u->peer.name;
+        if (ctx->ended) {
+            return;
+        }
+
+        ctx->ended = 1;
     }
+
+    if (ctx->race) {
+
+        a = &ctx->race->attempts[n];
+
+        if (a->request == NULL || a->result != NGX_HTTP_SMART_RUNNING) {
+            return;
+        }
+
+        r = a->request;
+        age = ngx_current_msec - a->start;
+
+        a->result = result;
+        a->end = ngx_current_msec;
+
+        u = r->upstream;
+
+        if (u && u->peer.name) {
+            a->peer = *u->peer.name;
+        }
+    }
+
+    ngx_http_smart_series_finish(ctx, n, r, result, age);
 }

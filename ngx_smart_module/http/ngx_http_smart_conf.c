@@ -8,6 +8,7 @@
 
 #include "ngx_http_smart_module.h"
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_series.h"
 
 
 typedef struct {
@@ -16,6 +17,10 @@ typedef struct {
 } ngx_http_smart_method_t;
 
 
+static char *ngx_http_smart_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_smart_set_name(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_smart_set_hedge(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_smart_set_hedge_variable(ngx_conf_t *cf,
@@ -78,6 +83,20 @@ static ngx_conf_enum_t  ngx_http_smart_errors_words[] = {
 
 
 ngx_command_t  ngx_http_smart_commands[] = {
+
+    { ngx_string("smart_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_smart_set_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("smart_name"),
+      NGX_HTTP_SMART_ANY|NGX_CONF_TAKE1,
+      ngx_http_smart_set_name,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("smart_hedge"),
       NGX_HTTP_SMART_ANY|NGX_HTTP_LIF_CONF|NGX_CONF_1MORE,
@@ -142,6 +161,13 @@ ngx_command_t  ngx_http_smart_commands[] = {
       offsetof(ngx_http_smart_loc_conf_t, errors),
       &ngx_http_smart_errors_words },
 
+    { ngx_string("smart_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_smart_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -149,7 +175,24 @@ ngx_command_t  ngx_http_smart_commands[] = {
 void *
 ngx_http_smart_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_smart_main_conf_t));
+    ngx_http_smart_main_conf_t  *smcf;
+
+    smcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_smart_main_conf_t));
+    if (smcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&smcf->locations, cf->pool, 16,
+                       sizeof(ngx_http_smart_location_t))
+        != NGX_OK
+        || ngx_array_init(&smcf->series, cf->pool, 16,
+                          sizeof(ngx_http_smart_series_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return smcf;
 }
 
 
@@ -209,6 +252,10 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->errors, prev->errors,
                               NGX_HTTP_SMART_ERRORS_DEFAULT);
 
+    if (conf->name.data == NULL) {
+        conf->name = prev->name;
+    }
+
     ngx_conf_merge_ptr_value(conf->statuses, prev->statuses, NULL);
 
     if (conf->statuses == NULL) {
@@ -227,6 +274,10 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->plan.own_failure = (conf->errors == NGX_HTTP_SMART_ERRORS_JSON
                               && conf->plan.extra);
 
+    if (conf->exempt) {
+        return NGX_CONF_OK;
+    }
+
     if (conf->plan.extra || conf->hedge
         || conf->timeout != NGX_TIMER_INFINITE
         || conf->timeout_index != NGX_ERROR)
@@ -236,7 +287,61 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (conf->timers == NULL) {
             return NGX_CONF_ERROR;
         }
+
+        if (ngx_http_smart_series_add(cf, conf) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
     }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_smart_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_smart_main_conf_t  *smcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (smcf->zone_size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        return ngx_http_smart_invalid(cf, &value[1],
+                              "a size of at least \"32k\", such as \"8m\"");
+    }
+
+    smcf->zone_size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_smart_set_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_smart_loc_conf_t  *slcf = conf;
+
+    ngx_str_t  *value;
+
+    if (slcf->name.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].len > NGX_SMART_PROM_MAX_LABEL) {
+        return ngx_http_smart_invalid(cf, &value[1],
+                                      "a name of 1 to 256 bytes");
+    }
+
+    slcf->name = value[1];
 
     return NGX_CONF_OK;
 }

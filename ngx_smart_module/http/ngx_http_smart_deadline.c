@@ -20,8 +20,6 @@ ngx_int_t
 ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 {
     uint64_t                    timeout;
-    ngx_time_t                 *tp;
-    ngx_msec_int_t              elapsed;
     ngx_http_smart_loc_conf_t  *slcf;
 
     if (ctx->replaced) {
@@ -48,14 +46,9 @@ ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         return NGX_OK;
     }
 
-    tp = ngx_timeofday();
-
-    elapsed = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
-                                + (ngx_msec_int_t) (tp->msec - r->start_msec));
-    elapsed = ngx_max(elapsed, 0);
-
     ctx->timeout = (uint32_t) timeout;
-    ctx->deadline = ngx_current_msec + (ngx_msec_t) timeout - elapsed;
+    ctx->deadline = ngx_current_msec + (ngx_msec_t) timeout
+                    - ngx_http_smart_elapsed(r);
 
     if (ngx_http_smart_deadline_left(ctx) == 0) {
         ctx->outcome = NGX_HTTP_SMART_TIMEOUT;

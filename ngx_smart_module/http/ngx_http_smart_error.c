@@ -22,7 +22,6 @@ static void ngx_http_smart_error_json_text(ngx_smart_json_t *json,
     ngx_http_request_t *r, ngx_int_t status);
 static void ngx_http_smart_error_json_failures(ngx_smart_json_t *json,
     ngx_http_smart_ctx_t *ctx);
-static ngx_msec_t ngx_http_smart_error_elapsed(ngx_http_request_t *r);
 static u_char *ngx_http_smart_error_log_attempt(u_char *p, u_char *last,
     ngx_http_smart_attempt_t *a);
 
@@ -91,7 +90,7 @@ ngx_http_smart_error_json(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     }
 
     ngx_smart_json_key(&json, "time_spent");
-    ngx_smart_json_seconds(&json, ngx_http_smart_error_elapsed(r));
+    ngx_smart_json_seconds(&json, ngx_http_smart_elapsed(r));
 
     ngx_smart_json_key(&json, "attempts");
     ngx_smart_json_uint(&json, ctx->hedge.started);
@@ -196,21 +195,6 @@ ngx_http_smart_error_json_failures(ngx_smart_json_t *json,
 }
 
 
-static ngx_msec_t
-ngx_http_smart_error_elapsed(ngx_http_request_t *r)
-{
-    ngx_time_t      *tp;
-    ngx_msec_int_t   elapsed;
-
-    tp = ngx_timeofday();
-
-    elapsed = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
-                                + (ngx_msec_int_t) (tp->msec - r->start_msec));
-
-    return (ngx_msec_t) ngx_max(elapsed, 0);
-}
-
-
 void
 ngx_http_smart_error_log(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 {
@@ -229,8 +213,8 @@ ngx_http_smart_error_log(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "smart: %s after %M ms, %ud attempt%s%*s",
-                  ngx_http_smart_outcome_name(ctx->outcome),
-                  ngx_http_smart_error_elapsed(r),
+                  ngx_http_smart_outcome_names[ctx->outcome],
+                  ngx_http_smart_elapsed(r),
                   (unsigned) ctx->hedge.started,
                   ctx->hedge.started == 1 ? "" : "s",
                   (size_t) (p - line), line);

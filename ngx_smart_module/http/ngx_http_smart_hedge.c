@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_series.h"
 
 
 /* how soon a state that must pass first is looked at again, ms */
@@ -114,11 +115,9 @@ ngx_http_smart_hedge_expire(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     }
 
     if (r->aio || ngx_http_smart_hedge_race(ctx) == NULL) {
-        (void) ngx_http_smart_timer_set(
-                 ((ngx_http_smart_loc_conf_t *)
-                    ngx_http_get_module_loc_conf(r, ngx_http_smart_module))
-                 ->timers, &ctx->timer,
-                 ngx_current_msec + NGX_HTTP_SMART_AGAIN, r->pool);
+        (void) ngx_http_smart_timer_set(ctx->conf->timers, &ctx->timer,
+                                    ngx_current_msec + NGX_HTTP_SMART_AGAIN,
+                                    r->pool);
         return;
     }
 
@@ -237,7 +236,7 @@ ngx_http_smart_hedge_allowed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_uint_t                  n;
     ngx_http_smart_loc_conf_t  *slcf;
 
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
+    slcf = ctx->conf;
 
     if (r->connection->error) {
         return 0;
@@ -292,7 +291,9 @@ ngx_http_smart_hedge_suppress(ngx_http_smart_ctx_t *ctx, ngx_uint_t reason)
 {
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "smart hedge suppressed: %s",
-                   ngx_http_smart_reason_name(reason));
+                   ngx_http_smart_reason_names[reason]);
+
+    ngx_http_smart_series_suppress(ctx, reason);
 
     if (ctx->reason == NGX_HTTP_SMART_NOT_SUPPRESSED) {
         ctx->reason = reason;
@@ -304,8 +305,6 @@ static void
 ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_int_t action, ngx_uint_t attempt)
 {
-    ngx_http_smart_loc_conf_t  *slcf;
-
     ngx_http_smart_timer_del(&ctx->timer);
 
     switch (action) {
@@ -314,11 +313,7 @@ ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         ctx->outcome = attempt ? NGX_HTTP_SMART_HEDGE
                                : NGX_HTTP_SMART_PRIMARY;
 
-        if (ctx->race) {
-            ctx->race->attempts[attempt].result = NGX_HTTP_SMART_WON;
-            ctx->race->attempts[attempt].end = ngx_current_msec;
-        }
-
+        ngx_http_smart_attempt_end(ctx, attempt, NGX_HTTP_SMART_WON);
         break;
 
     case NGX_SMART_HEDGE_PASS:
@@ -332,16 +327,15 @@ ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     default:
         ctx->outcome = NGX_HTTP_SMART_ABORTED;
+        ngx_http_smart_hedge_close(ctx);
         break;
     }
 
     ngx_http_smart_main_merge_states(ctx);
 
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
-
     if (ctx->outcome == NGX_HTTP_SMART_TIMEOUT
         || (ctx->outcome == NGX_HTTP_SMART_FAILED && ctx->plan->extra
-            && (r->method & slcf->methods)))
+            && (r->method & ctx->conf->methods)))
     {
         ngx_http_smart_error_log(r, ctx);
     }
@@ -357,7 +351,6 @@ ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay)
 {
     ngx_msec_t                  left;
     ngx_http_request_t         *r;
-    ngx_http_smart_loc_conf_t  *slcf;
 
     r = ctx->request;
     left = ngx_http_smart_deadline_left(ctx);
@@ -371,15 +364,24 @@ ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay)
         return;
     }
 
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
-
-    if (ngx_http_smart_timer_set(slcf->timers, &ctx->timer,
+    if (ngx_http_smart_timer_set(ctx->conf->timers, &ctx->timer,
                                  ngx_current_msec + delay, r->pool)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                       "smart: no memory for a timer, the request is neither "
                       "hedged nor held to its deadline");
+    }
+}
+
+
+void
+ngx_http_smart_hedge_close(ngx_http_smart_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ctx->hedge.started; i++) {
+        ngx_http_smart_attempt_end(ctx, i, NGX_HTTP_SMART_CANCELLED);
     }
 }
 

@@ -69,6 +69,9 @@ void ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay);
 /* ms since the primary began */
 ngx_msec_t ngx_http_smart_hedge_age(ngx_http_smart_ctx_t *ctx);
 
+/* accounts for what a request leaves behind that ended unseen */
+void ngx_http_smart_hedge_close(ngx_http_smart_ctx_t *ctx);
+
 /* NULL unless there is one already, or memory for one */
 ngx_http_smart_race_t *ngx_http_smart_hedge_race(ngx_http_smart_ctx_t *ctx);
 
@@ -98,6 +101,11 @@ void ngx_http_smart_attempt_hook(ngx_http_request_t *r,
 
 /* takes a request that waits for a cache lock out of the queue */
 void ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r);
+
+/* an attempt has ended, ngx_http_smart_result_e tells how; only the first
+ * call for it counts */
+void ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_uint_t result);
 
 /* notes how an attempt ended that has just failed with a code or a header */
 void ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,

@@ -6,12 +6,14 @@
 
 #include "ngx_http_smart_module.h"
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_series.h"
 
 
 static ngx_int_t ngx_http_smart_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_plan(ngx_http_request_t *r,
     ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t **plan);
-static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r);
+static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf);
 static void ngx_http_smart_cleanup(void *data);
 static ngx_int_t ngx_http_smart_content_handler(ngx_http_request_t *r);
 static void ngx_http_smart_finalize_request(ngx_http_request_t *r,
@@ -21,6 +23,7 @@ static void ngx_http_smart_primary_failed(ngx_http_request_t *r,
 
 static ngx_int_t ngx_http_smart_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_smart_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_smart_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_http_module_t  ngx_http_smart_module_ctx = {
@@ -45,7 +48,7 @@ ngx_module_t  ngx_http_smart_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     ngx_http_smart_init_module,            /* init module */
-    NULL,                                  /* init process */
+    ngx_http_smart_init_process,           /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
@@ -81,7 +84,7 @@ ngx_http_smart_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_smart_create_ctx(r);
+    ctx = ngx_http_smart_create_ctx(r, slcf);
     if (ctx == NULL) {
         return NGX_ERROR;
     }
@@ -167,7 +170,8 @@ ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf,
 
 
 static ngx_http_smart_ctx_t *
-ngx_http_smart_create_ctx(ngx_http_request_t *r)
+ngx_http_smart_create_ctx(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf)
 {
     ngx_pool_cleanup_t    *cln;
     ngx_http_smart_ctx_t  *ctx, *prev;
@@ -185,6 +189,7 @@ ngx_http_smart_create_ctx(ngx_http_request_t *r)
     cln->handler = ngx_http_smart_cleanup;
 
     ctx->request = r;
+    ctx->conf = slcf;
     ctx->deadline = NGX_TIMER_INFINITE;
     ngx_smart_hedge_init(&ctx->hedge);
 
@@ -194,6 +199,8 @@ ngx_http_smart_create_ctx(ngx_http_request_t *r)
                               || prev->outcome == NGX_HTTP_SMART_INVALID));
 
     ngx_http_set_ctx(r, ctx, ngx_http_smart_module);
+
+    ngx_http_smart_series_enter(ctx);
 
     return ctx;
 }
@@ -205,6 +212,37 @@ ngx_http_smart_cleanup(void *data)
     ngx_http_smart_ctx_t  *ctx = data;
 
     ngx_http_smart_timer_del(&ctx->timer);
+
+    ngx_http_smart_hedge_close(ctx);
+    ngx_http_smart_series_leave(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_smart_outcome(ngx_http_smart_ctx_t *ctx)
+{
+    if (ctx->outcome != NGX_HTTP_SMART_PENDING) {
+        return ctx->outcome;
+    }
+
+    /* nginx ended the request by itself */
+
+    return ctx->begun ? NGX_HTTP_SMART_ABORTED : NGX_HTTP_SMART_BYPASS;
+}
+
+
+ngx_msec_t
+ngx_http_smart_elapsed(ngx_http_request_t *r)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    tp = ngx_timeofday();
+
+    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                           + (ngx_msec_int_t) (tp->msec - r->start_msec));
+
+    return (ngx_msec_t) ngx_max(ms, 0);
 }
 
 
@@ -298,6 +336,8 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
             }
         }
     }
+
+    ngx_http_smart_series_begin(ctx);
 
     (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_BEGIN, 0);
 }
@@ -403,6 +443,13 @@ ngx_http_smart_init(ngx_conf_t *cf)
     ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
 
+    if (ngx_http_smart_peer_wrap(cf) != NGX_OK
+        || ngx_http_smart_series_name(cf) != NGX_OK
+        || ngx_http_smart_zone_add(cf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
@@ -423,9 +470,12 @@ ngx_http_smart_init(ngx_conf_t *cf)
 
     h[0] = ngx_http_smart_handler;
 
-    if (ngx_http_smart_peer_wrap(cf) != NGX_OK) {
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
         return NGX_ERROR;
     }
+
+    *h = ngx_http_smart_series_log;
 
     return ngx_http_smart_filter_init(cf);
 }
@@ -442,4 +492,13 @@ ngx_http_smart_init_module(ngx_cycle_t *cycle)
     }
 
     return ngx_http_smart_filter_check(cycle->log);
+}
+
+
+static ngx_int_t
+ngx_http_smart_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_smart_zone_init_process(cycle);
+
+    return NGX_OK;
 }

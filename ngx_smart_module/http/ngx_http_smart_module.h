@@ -12,6 +12,7 @@
 #include "../core/ngx_smart_parse.h"
 #include "../core/ngx_smart_verdict.h"
 #include "ngx_http_smart_timer.h"
+#include "ngx_http_smart_zone.h"
 
 
 #define NGX_HTTP_SMART_VERSION          "0.1.0"
@@ -45,9 +46,13 @@ typedef enum {
 /* why a hedge that was due has not been sent */
 typedef enum {
     NGX_HTTP_SMART_NOT_SUPPRESSED = 0,
+    NGX_HTTP_SMART_BUDGET,
     NGX_HTTP_SMART_NO_PEER,
+    NGX_HTTP_SMART_BUSY,
     NGX_HTTP_SMART_METHOD,
     NGX_HTTP_SMART_BODY,
+    NGX_HTTP_SMART_WARMUP,
+    NGX_HTTP_SMART_DEADLINE,
     NGX_HTTP_SMART_PHASE
 } ngx_http_smart_reason_e;
 
@@ -63,12 +68,26 @@ typedef enum {
 
 typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_smart_upstream_t */
+    ngx_array_t                   locations;  /* ngx_http_smart_location_t */
+    ngx_array_t                   series;     /* ngx_http_smart_series_t * */
+    ngx_uint_t                    npeers;
+
+    size_t                        zone_size;
+    ngx_shm_zone_t               *zone;
+    ngx_http_smart_shared_t      *shared;
+
+    ngx_uint_t                    metrics;    /* unsigned  metrics:1; */
 } ngx_http_smart_main_conf_t;
 
 
 typedef struct {
     ngx_http_upstream_srv_conf_t *upstream;
     ngx_http_upstream_init_peer_pt  init;
+
+    ngx_str_t                     name;
+    ngx_array_t                   peers;      /* ngx_http_smart_peer_t */
+    ngx_uint_t                    mask;
+    uint16_t                     *hash;       /* into peers, 0 ends a run */
 } ngx_http_smart_upstream_t;
 
 
@@ -96,6 +115,10 @@ typedef struct {
     ngx_uint_t                    timeout_required;
 
     ngx_uint_t                    errors;
+    ngx_uint_t                    exempt;     /* a content of our own */
+
+    ngx_str_t                     name;
+    ngx_http_smart_series_t      *series;     /* NULL: not counted */
 
     ngx_http_smart_timers_t      *timers;
 } ngx_http_smart_loc_conf_t;
@@ -107,6 +130,7 @@ typedef struct {
  */
 struct ngx_http_smart_ctx_s {
     ngx_http_request_t           *request;
+    ngx_http_smart_loc_conf_t    *conf;
     ngx_http_smart_timer_t        timer;
     ngx_msec_t                    deadline;   /* or NGX_TIMER_INFINITE */
     const ngx_smart_hedge_plan_t *plan;
@@ -129,6 +153,7 @@ struct ngx_http_smart_ctx_s {
     unsigned                      reason:4;
 
     unsigned                      begun:1;
+    unsigned                      ended:1;    /* the primary */
     unsigned                      hooked:1;
     unsigned                      parking:1;
     unsigned                      parked:1;
@@ -157,9 +182,9 @@ char *ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 
 ngx_int_t ngx_http_smart_add_variables(ngx_conf_t *cf);
 
-/* never NULL; for the error log and errors, too */
-const char *ngx_http_smart_outcome_name(ngx_uint_t outcome);
-const char *ngx_http_smart_reason_name(ngx_uint_t reason);
+/* by ngx_http_smart_outcome_e and ngx_http_smart_reason_e */
+extern const char *const  ngx_http_smart_outcome_names[];
+extern const char *const  ngx_http_smart_reason_names[];
 
 
 /* ngx_http_smart_module.c */
@@ -169,6 +194,12 @@ const char *ngx_http_smart_reason_name(ngx_uint_t reason);
  * of its place; NULL if there is none.
  */
 ngx_http_smart_ctx_t *ngx_http_smart_find_ctx(ngx_http_request_t *r);
+
+/* what became, or will have become, of a request that ends now */
+ngx_uint_t ngx_http_smart_outcome(ngx_http_smart_ctx_t *ctx);
+
+/* ms since the request began, as $request_time counts */
+ngx_msec_t ngx_http_smart_elapsed(ngx_http_request_t *r);
 
 /* installs the hook on a main request whose upstream has just been created */
 void ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
@@ -187,6 +218,10 @@ ngx_int_t ngx_http_smart_filter_check(ngx_log_t *log);
 
 /* wraps peer.init of every upstream */
 ngx_int_t ngx_http_smart_peer_wrap(ngx_conf_t *cf);
+
+/* what is known of an upstream of the configuration; never NULL */
+ngx_http_smart_upstream_t *ngx_http_smart_peer_upstream(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
 
 /* how many hedges may find a peer, at most n; by the policy of the location */
 ngx_uint_t ngx_http_smart_peer_available(ngx_http_request_t *r,

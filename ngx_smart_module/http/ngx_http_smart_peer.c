@@ -22,8 +22,6 @@ typedef struct {
 
 static ngx_int_t ngx_http_smart_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
-static ngx_http_smart_upstream_t *ngx_http_smart_peer_upstream(
-    ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_smart_peer_exclude(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a);
 static ngx_http_upstream_rr_peer_data_t *ngx_http_smart_peer_data(
@@ -66,6 +64,8 @@ ngx_http_smart_peer_wrap(ngx_conf_t *cf)
         if (su == NULL) {
             return NGX_ERROR;
         }
+
+        ngx_memzero(su, sizeof(ngx_http_smart_upstream_t));
 
         su->upstream = uscfp[i];
         su->init = uscfp[i]->peer.init;
@@ -116,7 +116,7 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
 }
 
 
-static ngx_http_smart_upstream_t *
+ngx_http_smart_upstream_t *
 ngx_http_smart_peer_upstream(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {

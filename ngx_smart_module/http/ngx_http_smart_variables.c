@@ -27,14 +27,15 @@ static void ngx_http_smart_variable_text(ngx_http_variable_value_t *v,
     const char *text);
 
 
-static const char  *ngx_http_smart_outcome_names[] = {
+const char *const  ngx_http_smart_outcome_names[] = {
     "pending", "primary", "hedge", "failed", "timeout", "aborted", "invalid",
     "bypass"
 };
 
 
-static const char  *ngx_http_smart_reason_names[] = {
-    "", "no_peer", "method", "body", "phase"
+const char *const  ngx_http_smart_reason_names[] = {
+    "", "budget", "no_peer", "busy", "method", "body", "warmup", "deadline",
+    "phase"
 };
 
 
@@ -87,20 +88,6 @@ ngx_http_smart_add_variables(ngx_conf_t *cf)
 }
 
 
-const char *
-ngx_http_smart_outcome_name(ngx_uint_t outcome)
-{
-    return ngx_http_smart_outcome_names[outcome];
-}
-
-
-const char *
-ngx_http_smart_reason_name(ngx_uint_t reason)
-{
-    return ngx_http_smart_reason_names[reason];
-}
-
-
 static ngx_int_t
 ngx_http_smart_variable_outcome(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -112,13 +99,17 @@ ngx_http_smart_variable_outcome(ngx_http_request_t *r,
 
     if (ctx) {
 
-        /* pending where it is logged: nginx ended the request */
+        /* what is pending where it is logged has been ended by nginx */
+
+        if (ctx->outcome == NGX_HTTP_SMART_PENDING && !r->connection->error
+            && !r->header_sent && !r->done)
+        {
+            v->not_found = 1;
+            return NGX_OK;
+        }
 
         ngx_http_smart_variable_text(v,
-              ngx_http_smart_outcome_name(
-                      (ctx->outcome == NGX_HTTP_SMART_PENDING
-                       && r->connection->error) ? NGX_HTTP_SMART_ABORTED
-                                                : ctx->outcome));
+                    ngx_http_smart_outcome_names[ngx_http_smart_outcome(ctx)]);
         return NGX_OK;
     }
 
@@ -126,7 +117,7 @@ ngx_http_smart_variable_outcome(ngx_http_request_t *r,
 
     if (slcf->timers) {
         ngx_http_smart_variable_text(v,
-                           ngx_http_smart_outcome_name(NGX_HTTP_SMART_BYPASS));
+                         ngx_http_smart_outcome_names[NGX_HTTP_SMART_BYPASS]);
         return NGX_OK;
     }
 
@@ -200,7 +191,7 @@ ngx_http_smart_variable_suppressed(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_smart_variable_text(v, ngx_http_smart_reason_name(ctx->reason));
+    ngx_http_smart_variable_text(v, ngx_http_smart_reason_names[ctx->reason]);
 
     return NGX_OK;
 }

@@ -67,9 +67,7 @@ ngx_smart_hedge_feed(ngx_smart_hedge_t *h, const ngx_smart_hedge_plan_t *plan,
             break;
         }
 
-        h->flags |= NGX_SMART_HEDGE_BEGUN;
-        h->alive = 1;
-        h->started = 1;
+        ngx_smart_hedge_begin(h);
 
         if (plan->extra) {
             ngx_smart_hedge_add(&out, NGX_SMART_HEDGE_ARM, 0,
@@ -101,6 +99,30 @@ ngx_smart_hedge_feed(ngx_smart_hedge_t *h, const ngx_smart_hedge_plan_t *plan,
     }
 
     return out.n;
+}
+
+
+void
+ngx_smart_hedge_begin(ngx_smart_hedge_t *h)
+{
+    h->flags |= NGX_SMART_HEDGE_BEGUN;
+    h->alive = 1;
+    h->started = 1;
+}
+
+
+unsigned
+ngx_smart_hedge_alone(ngx_smart_hedge_t *h)
+{
+    if (h->alive != 1 || (h->flags & NGX_SMART_HEDGE_DECIDED)) {
+        return 0;
+    }
+
+    h->alive = 0;
+    h->winner = 0;
+    h->flags |= NGX_SMART_HEDGE_DECIDED;
+
+    return 1;
 }
 
 

@@ -90,6 +90,15 @@ size_t ngx_smart_hedge_feed(ngx_smart_hedge_t *h,
     unsigned attempt, uint64_t now, unsigned allowed,
     ngx_smart_hedge_action_t *actions);
 
+/*
+ * Shortcuts for what nearly every request does, alike to events that cause
+ * nothing but what their callers do anyway.  The first is BEGIN without ARM;
+ * the second is SUCCESS of the primary while nothing else runs, and tells
+ * whether that was so.
+ */
+void ngx_smart_hedge_begin(ngx_smart_hedge_t *h);
+unsigned ngx_smart_hedge_alone(ngx_smart_hedge_t *h);
+
 /* how many hedges DUE or a FAILURE of the attempt would start, were all
  * allowed; 0 if the caller need not ask its gates */
 unsigned ngx_smart_hedge_wanted(const ngx_smart_hedge_t *h,

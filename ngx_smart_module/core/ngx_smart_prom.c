@@ -47,30 +47,20 @@ static void ngx_smart_prom_write(ngx_smart_prom_t *prom, const char *p,
 unsigned
 ngx_smart_prom_bucket(uint64_t ms)
 {
-    unsigned  left, right, i;
+    unsigned  i;
     uint64_t  us;
 
-    if (ms > UINT64_MAX / 1000) {
-        return NGX_SMART_PROM_BUCKETS;
-    }
+    us = ms < UINT64_MAX / 1000 ? ms * 1000 : UINT64_MAX;
 
-    us = ms * 1000;
-    left = 0;
-    right = NGX_SMART_PROM_BUCKETS;
+    /* most durations are short: cheaper than halving */
 
-    while (left < right) {
-
-        i = (left + right) / 2;
-
-        if (ngx_smart_prom_bounds[i].us < us) {
-            left = i + 1;
-
-        } else {
-            right = i;
+    for (i = 0; i < NGX_SMART_PROM_BUCKETS; i++) {
+        if (us <= ngx_smart_prom_bounds[i].us) {
+            break;
         }
     }
 
-    return left;
+    return i;
 }
 
 

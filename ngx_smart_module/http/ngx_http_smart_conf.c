@@ -225,6 +225,8 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_smart_loc_conf_t  *prev = parent;
     ngx_http_smart_loc_conf_t  *conf = child;
 
+    ngx_http_smart_main_conf_t  *smcf;
+
     if (!conf->hedge_set) {
         conf->plan = prev->plan;
         conf->hedge = prev->hedge;
@@ -291,6 +293,9 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         if (ngx_http_smart_series_add(cf, conf) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
+
+        smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
+        smcf->enabled = 1;
     }
 
     return NGX_CONF_OK;

@@ -72,7 +72,7 @@ ngx_http_smart_header_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         || ngx_http_smart_attempt_verdict(r, r, r->headers_out.status,
                                           &r->headers_out.content_type))
     {
-        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        ngx_http_smart_hedge_primary_won(ctx);
 
         return ngx_http_next_header_filter(r);
     }

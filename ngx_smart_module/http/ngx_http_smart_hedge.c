@@ -153,9 +153,8 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
     now = ngx_http_smart_hedge_age(ctx);
 
     n = ngx_smart_hedge_feed(&ctx->hedge, ctx->plan, event,
-                             (unsigned) attempt,
-                             event == NGX_SMART_HEDGE_BEGIN ? 0 : now,
-                             (unsigned) allowed, actions);
+                             (unsigned) attempt, now, (unsigned) allowed,
+                             actions);
 
     action = NGX_DECLINED;
     failed = 0;
@@ -201,9 +200,7 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
         return action;
     }
 
-    if (event == NGX_SMART_HEDGE_BEGIN ? ctx->plan->extra == 0
-                                       : action == NGX_SMART_HEDGE_PARK)
-    {
+    if (action == NGX_SMART_HEDGE_PARK) {
         ngx_http_smart_hedge_arm(ctx, NGX_TIMER_INFINITE);
     }
 
@@ -225,6 +222,22 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
     }
 
     return action;
+}
+
+
+void
+ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx)
+{
+    if (!ngx_smart_hedge_alone(&ctx->hedge)) {
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        return;
+    }
+
+    ngx_http_smart_timer_del(&ctx->timer);
+    ngx_http_smart_attempt_end(ctx, 0, NGX_HTTP_SMART_WON);
+    ngx_http_smart_main_merge_states(ctx);
+
+    ctx->outcome = NGX_HTTP_SMART_PRIMARY;
 }
 
 

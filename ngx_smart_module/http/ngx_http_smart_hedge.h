@@ -63,6 +63,9 @@ void ngx_http_smart_hedge_timer(ngx_http_smart_timer_t *t);
 ngx_int_t ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
     ngx_smart_hedge_event_e event, ngx_uint_t attempt);
 
+/* the primary's answer is the one that is passed on */
+void ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx);
+
 /* arms the timer for a trigger in "delay" ms, or the deadline if it is first */
 void ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay);
 

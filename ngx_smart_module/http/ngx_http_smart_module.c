@@ -315,6 +315,7 @@ void
 ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_msec_t start)
 {
+    ngx_msec_t              age;
     ngx_http_smart_race_t  *race;
 
     ctx->begun = 1;
@@ -339,7 +340,18 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     ngx_http_smart_series_begin(ctx);
 
-    (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_BEGIN, 0);
+    ngx_smart_hedge_begin(&ctx->hedge);
+
+    age = ngx_http_smart_hedge_age(ctx);
+
+    if (ctx->plan->extra == 0) {
+        ngx_http_smart_hedge_arm(ctx, NGX_TIMER_INFINITE);
+
+    } else {
+        ngx_http_smart_hedge_arm(ctx, ctx->plan->delay > age
+                                      ? (ngx_msec_t) ctx->plan->delay - age
+                                      : 0);
+    }
 }
 
 
@@ -370,7 +382,7 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 
         /* a cached answer, or the primary's own X-Accel-Redirect */
 
-        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        ngx_http_smart_hedge_primary_won(ctx);
         return;
     }
 
@@ -387,7 +399,7 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
                && ngx_http_smart_attempt_verdict(r, r, rc, NULL));
 
     if (success) {
-        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
+        ngx_http_smart_hedge_primary_won(ctx);
         return;
     }
 
@@ -439,9 +451,19 @@ ngx_http_smart_primary_failed(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_smart_init(ngx_conf_t *cf)
 {
-    ngx_uint_t                  i;
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
+    ngx_uint_t                   i;
+    ngx_http_handler_pt         *h;
+    ngx_http_core_main_conf_t   *cmcf;
+    ngx_http_smart_main_conf_t  *smcf;
+
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
+
+    if (!smcf->enabled) {
+
+        /* no request will ever notice that the module is loaded */
+
+        return ngx_http_smart_zone_add(cf);
+    }
 
     if (ngx_http_smart_peer_wrap(cf) != NGX_OK
         || ngx_http_smart_series_name(cf) != NGX_OK
@@ -484,10 +506,11 @@ ngx_http_smart_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_smart_init_module(ngx_cycle_t *cycle)
 {
-    if (ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module)
-        == NULL)
-    {
-        /* no http block */
+    ngx_http_smart_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module);
+
+    if (smcf == NULL || !smcf->enabled) {
         return NGX_OK;
     }
 

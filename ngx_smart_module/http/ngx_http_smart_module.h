@@ -77,6 +77,7 @@ typedef struct {
     ngx_http_smart_shared_t      *shared;
 
     ngx_uint_t                    metrics;    /* unsigned  metrics:1; */
+    ngx_uint_t                    enabled;    /* unsigned  enabled:1; */
 } ngx_http_smart_main_conf_t;
 
 
@@ -88,6 +89,8 @@ typedef struct {
     ngx_array_t                   peers;      /* ngx_http_smart_peer_t */
     ngx_uint_t                    mask;
     uint16_t                     *hash;       /* into peers, 0 ends a run */
+    u_char                      **seen;       /* names, by their addresses */
+    uint16_t                     *found;      /* the peers of those */
 } ngx_http_smart_upstream_t;
 
 

@@ -253,6 +253,16 @@ ngx_http_smart_series_hash(ngx_conf_t *cf, ngx_http_smart_upstream_t *su)
         return NGX_ERROR;
     }
 
+    su->seen = ngx_pcalloc(cf->pool, size * sizeof(u_char *));
+    if (su->seen == NULL) {
+        return NGX_ERROR;
+    }
+
+    su->found = ngx_pcalloc(cf->pool, size * sizeof(uint16_t));
+    if (su->found == NULL) {
+        return NGX_ERROR;
+    }
+
     peer = su->peers.elts;
 
     for (i = 1; i < su->peers.nelts; i++) {
@@ -415,10 +425,27 @@ ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 static ngx_http_smart_peer_t *
 ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
 {
-    ngx_uint_t              i, n;
+    ngx_uint_t              i, n, seen;
     ngx_http_smart_peer_t  *peer;
 
     peer = su->peers.elts;
+
+    /* names seldom move: their addresses are known after the first time */
+
+    seen = ((uintptr_t) name->data >> 4 ^ (uintptr_t) name->data >> 10)
+           & su->mask;
+
+    if (su->seen[seen] == name->data) {
+
+        i = su->found[seen];
+
+        if (peer[i].name.len == name->len
+            && ngx_memcmp(peer[i].name.data, name->data, name->len) == 0)
+        {
+            return &peer[i];
+        }
+    }
+
     n = ngx_crc32_short(name->data, name->len);
 
     for ( ;; ) {
@@ -432,6 +459,9 @@ ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
         if (peer[i].name.len == name->len
             && ngx_memcmp(peer[i].name.data, name->data, name->len) == 0)
         {
+            su->seen[seen] = name->data;
+            su->found[seen] = (uint16_t) i;
+
             return &peer[i];
         }
     }

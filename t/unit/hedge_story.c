@@ -7,6 +7,8 @@
  */
 
 
+#include <string.h>
+
 #include "hedge_print.h"
 
 
@@ -19,6 +21,7 @@ static const char *feed(ngx_smart_hedge_event_e event, unsigned attempt,
 static void seven(void);
 static void times(void);
 static void out_of_range(void);
+static void shortcuts(void);
 
 
 static ngx_smart_hedge_t       h;
@@ -32,6 +35,7 @@ main(void)
     seven();
     times();
     out_of_range();
+    shortcuts();
 
     return tap_done();
 }
@@ -181,4 +185,35 @@ out_of_range(void)
 
     is_str(feed(NGX_SMART_HEDGE_SUCCESS, 0, 0), "cancel 1, cancel 2, "
            "promote 0", "none of which changed anything");
+}
+
+
+/* they leave the state that the events leave */
+static void
+shortcuts(void)
+{
+    ngx_smart_hedge_t  other;
+
+    start(2, 0);
+    ngx_smart_hedge_init(&other);
+
+    is_uint(ngx_smart_hedge_alone(&other), 0, "nobody is alone before");
+
+    feed(NGX_SMART_HEDGE_BEGIN, 0, 0);
+    ngx_smart_hedge_begin(&other);
+    is_uint(memcmp(&h, &other, sizeof(h)), 0, "begin is BEGIN");
+
+    feed(NGX_SMART_HEDGE_SUCCESS, 0, 0);
+    is_uint(ngx_smart_hedge_alone(&other), 1, "the primary is alone");
+    is_uint(memcmp(&h, &other, sizeof(h)), 0, "and wins as by SUCCESS");
+    is_uint(ngx_smart_hedge_alone(&other), 0, "once");
+
+    start(1, 0);
+    feed(NGX_SMART_HEDGE_BEGIN, 0, 0);
+    feed(NGX_SMART_HEDGE_DUE, 0, 1);
+    is_uint(ngx_smart_hedge_alone(&h), 0, "not alone with a hedge");
+    is_str(feed(NGX_SMART_HEDGE_FAILURE, 0, 0), "park 0", "nor when parked");
+    is_uint(ngx_smart_hedge_alone(&h), 0, "with only a hedge alive");
+    is_str(feed(NGX_SMART_HEDGE_SUCCESS, 1, 0), "promote 1",
+           "none of which changed anything");
 }

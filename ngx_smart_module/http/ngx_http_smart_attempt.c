@@ -23,6 +23,9 @@ static void ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
 static void ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
 static void ngx_http_smart_attempt_late(ngx_http_request_t *r);
+#if (NGX_HTTP_CACHE)
+static void ngx_http_smart_attempt_stop_waiting(ngx_http_request_t *r);
+#endif
 
 
 ngx_int_t
@@ -58,9 +61,6 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     }
 
     a->request = sr;
-
-    /* a background request would not be held to be one for cache updates */
-    sr->background = 0;
 
     sr->content_handler = ngx_http_smart_attempt_content;
 
@@ -98,6 +98,23 @@ ngx_http_smart_attempt_content(ngx_http_request_t *r)
     if (r->upstream && !a->done) {
         ngx_http_smart_attempt_hook(r, a);
     }
+
+#if (NGX_HTTP_CACHE)
+
+    /* a hedge does not wait for what its primary, or another, is fetching */
+
+    if (r->cache && r->cache->waiting && !a->done) {
+
+        r->cache->lock = 0;
+
+        ngx_http_smart_attempt_stop_waiting(r);
+
+        if (ngx_http_post_request(r, NULL) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+#endif
 
     return rc;
 }
@@ -150,9 +167,7 @@ ngx_http_smart_attempt_process_header(ngx_http_request_t *r)
     u->process_header = ngx_http_smart_attempt_process_header;
 
     if (rc != NGX_OK || u->headers_in.x_accel_redirect == NULL
-        || (u->conf->ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT)
-        || !ngx_http_smart_attempt_verdict(r, r->main,
-                                           u->headers_in.status_n, NULL))
+        || (u->conf->ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT))
     {
         return rc;
     }
@@ -210,8 +225,6 @@ ngx_http_smart_attempt_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_smart_attempt_t  *a;
 
     a = ngx_http_smart_hedge_attempt(r);
-
-    r->background = 1;
 
     if (a->done) {
         return NGX_OK;
@@ -311,7 +324,6 @@ ngx_http_smart_attempt_discard(ngx_http_request_t *r)
 
     if (a) {
         a->done = 1;
-        r->background = 1;
     }
 
     /*
@@ -319,9 +331,8 @@ ngx_http_smart_attempt_discard(ngx_http_request_t *r)
      * the error, which only drops a reference then
      */
 
-    r->main->count++;
-
     if (r->upstream->cleanup) {
+        r->main->count++;
         (*r->upstream->cleanup)(r);
     }
 
@@ -519,8 +530,6 @@ ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
         return;
     }
 
-    r->background = 1;
-
     if (r->aio) {
         r->write_event_handler = ngx_http_smart_attempt_late;
         return;
@@ -542,7 +551,7 @@ ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
         ngx_http_finalize_request(r, NGX_DONE);
 
 #if (NGX_HTTP_CACHE)
-    } else if (r->cache && r->cache->waiting) {
+    } else if (r->cache) {
         ngx_http_smart_attempt_unlock_cache(r);
         ngx_http_finalize_request(r, NGX_DONE);
 #endif
@@ -563,6 +572,10 @@ ngx_http_smart_attempt_late(ngx_http_request_t *r)
     a = ngx_http_smart_hedge_attempt(r);
 
     ngx_http_smart_attempt_cancel_hedge(r, a->post.data, a);
+
+    if (r->connection->error) {
+        (void) ngx_http_post_request(r->main, NULL);
+    }
 }
 
 
@@ -571,13 +584,53 @@ ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r)
 {
 #if (NGX_HTTP_CACHE)
 
+    if (r->cache && r->cache->waiting) {
+        ngx_http_smart_attempt_stop_waiting(r);
+        ngx_http_file_cache_free(r->cache, NULL);
+    }
+
+#endif
+}
+
+
+/* other requests that wait for the primary's lock wait for the winner then */
+void
+ngx_http_smart_attempt_take_lock(ngx_http_smart_ctx_t *ctx,
+    ngx_http_request_t *r)
+{
+#if (NGX_HTTP_CACHE)
+
+    ngx_http_cache_t     *c, *from;
+    ngx_http_upstream_t  *u;
+
+    c = r->cache;
+    u = r->upstream;
+    from = ctx->request->cache;
+
+    if (c == NULL || from == NULL || r->cached || !u->cacheable
+        || u->cleanup == NULL || c->updating || !from->updating
+        || c->node != from->node)
+    {
+        return;
+    }
+
+    c->updating = 1;
+    c->lock_time = from->lock_time;
+
+    from->updating = 0;
+
+#endif
+}
+
+
+#if (NGX_HTTP_CACHE)
+
+static void
+ngx_http_smart_attempt_stop_waiting(ngx_http_request_t *r)
+{
     ngx_http_cache_t  *c;
 
     c = r->cache;
-
-    if (c == NULL || !c->waiting) {
-        return;
-    }
 
     if (c->wait_event.posted) {
         ngx_delete_posted_event(&c->wait_event);
@@ -589,11 +642,9 @@ ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r)
 
     c->waiting = 0;
     r->main->blocked--;
-
-    ngx_http_file_cache_free(c, NULL);
+}
 
 #endif
-}
 
 
 void

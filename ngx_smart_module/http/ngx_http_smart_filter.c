@@ -97,11 +97,11 @@ ngx_http_smart_header_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 
     (void) ngx_http_smart_attempt_discard(r);
 
-    if (action == NGX_SMART_HEDGE_PARK) {
-        ngx_http_smart_main_wait(r);
-
-    } else {
+    if (action == NGX_SMART_HEDGE_FAIL) {
         ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+
+    } else if (!ngx_smart_hedge_decided(&ctx->hedge)) {
+        ngx_http_smart_main_wait(r);
     }
 
     return NGX_ERROR;
@@ -132,6 +132,8 @@ ngx_http_smart_header_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
     }
 
     if (success) {
+        ngx_http_smart_attempt_take_lock(ctx, r);
+
         action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
 
     } else {
@@ -191,6 +193,8 @@ ngx_http_smart_body_park(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     ctx->parking = 0;
 
     r->keepalive = ctx->keepalive;
+
+    ngx_http_smart_main_clean(r, ctx);
 
     if (ngx_smart_hedge_decided(&ctx->hedge)) {
         r->read_event_handler = ngx_http_block_reading;

@@ -77,7 +77,8 @@ ngx_http_smart_hedge_due(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     if (!ctx->begun) {
 
         if (u->cleanup == NULL) {
-            ngx_http_smart_hedge_arm(ctx, ctx->plan->delay);
+            ngx_http_smart_hedge_arm(ctx, ngx_max(ctx->plan->delay,
+                                                  NGX_HTTP_SMART_AGAIN));
             return;
         }
 
@@ -122,7 +123,14 @@ ngx_http_smart_hedge_expire(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     }
 
     if (!ctx->begun) {
-        ngx_http_smart_attempt_unlock_cache(r);
+
+        if (r->upstream && r->upstream->cleanup) {
+            ngx_http_smart_begin(r, ctx, r->upstream->start_time
+                                         ? r->upstream->start_time
+                                         : ngx_current_msec);
+        } else {
+            ngx_http_smart_attempt_unlock_cache(r);
+        }
     }
 
     (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_EXPIRE,

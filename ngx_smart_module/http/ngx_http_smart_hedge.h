@@ -110,6 +110,10 @@ void ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r);
 void ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result);
 
+/* the winner takes over the primary's cache lock */
+void ngx_http_smart_attempt_take_lock(ngx_http_smart_ctx_t *ctx,
+    ngx_http_request_t *r);
+
 /* notes how an attempt ended that has just failed with a code or a header */
 void ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_int_t rc, ngx_uint_t rejected);

@@ -10,6 +10,7 @@
 
 
 static void ngx_http_smart_main_watch_read(ngx_http_request_t *r);
+static void ngx_http_smart_main_parked_write(ngx_http_request_t *r);
 static void ngx_http_smart_main_forward_read(ngx_http_request_t *r);
 static void ngx_http_smart_main_forward_write(ngx_http_request_t *r);
 static void ngx_http_smart_main_finisher(ngx_http_request_t *r);
@@ -49,12 +50,7 @@ ngx_http_smart_main_watch_read(ngx_http_request_t *r)
     ngx_uint_t             i;
     ngx_http_smart_ctx_t  *ctx;
 
-    ctx = ngx_http_smart_ctx(r);
-
-    if (ctx == NULL) {
-        ngx_http_block_reading(r);
-        return;
-    }
+    ctx = ngx_http_smart_find_ctx(r);
 
     ctx->race->read_event_handler(r);
 
@@ -85,7 +81,7 @@ ngx_http_smart_main_wait(ngx_http_request_t *r)
     ctx = ngx_http_smart_ctx(r);
     ctx->parked = 1;
 
-    r->write_event_handler = ngx_http_request_empty_handler;
+    r->write_event_handler = ngx_http_smart_main_parked_write;
 
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
@@ -105,6 +101,23 @@ ngx_http_smart_main_wait(ngx_http_request_t *r)
 
     if (ngx_handle_read_event(rev, 0) != NGX_OK) {
         ngx_post_event(rev, &ngx_posted_events);
+    }
+}
+
+
+/* a client of HTTP/3 that wants no answer any more tells so here */
+static void
+ngx_http_smart_main_parked_write(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if ((c->write->error || c->error)
+        && r->read_event_handler != ngx_http_block_reading)
+    {
+        c->error = 1;
+        ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
     }
 }
 
@@ -227,7 +240,7 @@ ngx_http_smart_main_forward_read(ngx_http_request_t *r)
     ngx_http_request_t    *sr;
     ngx_http_smart_ctx_t  *ctx;
 
-    ctx = ngx_http_smart_ctx(r);
+    ctx = ngx_http_smart_find_ctx(r);
     sr = ctx->race->winner->request;
 
     sr->read_event_handler(sr);
@@ -240,7 +253,7 @@ ngx_http_smart_main_forward_write(ngx_http_request_t *r)
     ngx_http_request_t    *sr;
     ngx_http_smart_ctx_t  *ctx;
 
-    ctx = ngx_http_smart_ctx(r);
+    ctx = ngx_http_smart_find_ctx(r);
     sr = ctx->race->winner->request;
 
     sr->aio = r->aio;
@@ -370,7 +383,7 @@ ngx_http_smart_main_finisher(ngx_http_request_t *r)
     ngx_int_t              rc;
     ngx_http_smart_ctx_t  *ctx;
 
-    ctx = ngx_http_smart_ctx(r);
+    ctx = ngx_http_smart_find_ctx(r);
     rc = ctx->race->rc;
 
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -425,9 +438,6 @@ ngx_http_smart_main_redirector(ngx_http_request_t *r)
 
     uri = u->headers_in.x_accel_redirect->value;
 
-    /* the reference of a content handler's call, dropped at the end */
-    r->main->count++;
-
     if (uri.data[0] == '@') {
         ngx_http_named_location(r, &uri);
 
@@ -436,7 +446,6 @@ ngx_http_smart_main_redirector(ngx_http_request_t *r)
         flags = NGX_HTTP_LOG_UNSAFE;
 
         if (ngx_http_parse_unsafe_uri(r, &uri, &args, &flags) != NGX_OK) {
-            r->main->count--;
             ngx_http_finalize_request(r, NGX_HTTP_NOT_FOUND);
             return;
         }
@@ -470,6 +479,10 @@ ngx_http_smart_main_redirect_headers(ngx_http_request_t *r,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash == 0) {
+                continue;
+            }
 
             hh = ngx_hash_find(&umcf->headers_in_hash, h[i].hash,
                                h[i].lowcase_key, h[i].key.len);

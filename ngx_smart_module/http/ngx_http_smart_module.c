@@ -366,7 +366,7 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     ngx_http_upstream_t   *u;
     ngx_http_smart_ctx_t  *ctx;
 
-    ctx = ngx_http_smart_ctx(r);
+    ctx = ngx_http_smart_find_ctx(r);
     u = r->upstream;
 
     u->finalize_request = ctx->original.finalize_request;

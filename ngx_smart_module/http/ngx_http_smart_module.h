@@ -84,6 +84,7 @@ typedef struct {
 typedef struct {
     ngx_http_upstream_srv_conf_t *upstream;
     ngx_http_upstream_init_peer_pt  init;
+    ngx_uint_t                    round_robin; /* or derived from it */
 
     ngx_str_t                     name;
     ngx_array_t                   peers;      /* ngx_http_smart_peer_t */

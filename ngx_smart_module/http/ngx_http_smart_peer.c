@@ -11,7 +11,10 @@
 #include "ngx_http_smart_hedge.h"
 
 
-#define NGX_HTTP_SMART_PEER_BITS  (8 * sizeof(uintptr_t))
+#define NGX_HTTP_SMART_PEER_BITS     (8 * sizeof(uintptr_t))
+
+/* RFC 6298, section 2: the initial retransmission timeout, ms */
+#define NGX_HTTP_SMART_PEER_CONNECT  1000
 
 
 typedef struct {
@@ -26,6 +29,8 @@ static ngx_int_t ngx_http_smart_peer_exclude(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a);
 static ngx_http_upstream_rr_peer_data_t *ngx_http_smart_peer_data(
     ngx_http_upstream_t *u);
+static void *ngx_http_smart_peer_unwrap(ngx_http_upstream_t *u);
+static ngx_uint_t ngx_http_smart_peer_on_backup(ngx_http_request_t *r);
 static void ngx_http_smart_peer_count(ngx_http_smart_ctx_t *ctx,
     ngx_http_upstream_rr_peer_data_t *rrp, ngx_http_smart_peer_count_t *count,
     uintptr_t *set);
@@ -43,6 +48,7 @@ ngx_http_smart_peer_wrap(ngx_conf_t *cf)
     ngx_http_smart_upstream_t       *su;
     ngx_http_smart_main_conf_t      *smcf;
     ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_rr_peers_t    *peers;
     ngx_http_upstream_main_conf_t   *umcf;
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
@@ -69,6 +75,11 @@ ngx_http_smart_peer_wrap(ngx_conf_t *cf)
 
         su->upstream = uscfp[i];
         su->init = uscfp[i]->peer.init;
+
+        /* what makes the peers of round robin leaves this pointer in them */
+
+        peers = uscfp[i]->peer.data;
+        su->round_robin = (peers && peers->name == &uscfp[i]->host);
 
         uscfp[i]->peer.init = ngx_http_smart_peer_init;
     }
@@ -160,6 +171,13 @@ ngx_http_smart_peer_available(ngx_http_request_t *r,
     rrp = ngx_http_smart_peer_data(r->upstream);
 
     if (rrp == NULL) {
+
+        /* the others are down where a backup server is being asked */
+
+        if (ngx_http_smart_peer_on_backup(r)) {
+            return 0;
+        }
+
         return slcf->peer == NGX_HTTP_SMART_PEER_PREFER ? n : 0;
     }
 
@@ -220,24 +238,55 @@ ngx_http_smart_peer_exclude(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
 static ngx_http_upstream_rr_peer_data_t *
 ngx_http_smart_peer_data(ngx_http_upstream_t *u)
 {
-    void                              **data;
-    ngx_http_upstream_rr_peer_data_t   *rrp;
+    ngx_http_upstream_rr_peer_data_t  *rrp;
 
     if (u == NULL || u->upstream == NULL || u->peer.data == NULL) {
         return NULL;
     }
 
+    rrp = ngx_http_smart_peer_unwrap(u);
+
+    return (void *) rrp->peers == u->upstream->peer.data ? rrp : NULL;
+}
+
+
+static void *
+ngx_http_smart_peer_unwrap(ngx_http_upstream_t *u)
+{
+    void  **data;
+
     data = u->peer.data;
 
     /* keepalive: its configuration, the upstream, the data of the balancer */
 
-    if (data[1] == (void *) u) {
-        data = data[2];
+    return data[1] == (void *) u ? data[2] : data;
+}
+
+
+static ngx_uint_t
+ngx_http_smart_peer_on_backup(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t               *u;
+    ngx_http_smart_upstream_t         *su;
+    ngx_http_upstream_rr_peers_t      *peers;
+    ngx_http_upstream_rr_peer_data_t  *rrp;
+
+    u = r->upstream;
+
+    if (u->upstream == NULL || u->peer.data == NULL) {
+        return 0;
     }
 
-    rrp = (ngx_http_upstream_rr_peer_data_t *) data;
+    su = ngx_http_smart_peer_upstream(r, u->upstream);
 
-    return (void *) rrp->peers == u->upstream->peer.data ? rrp : NULL;
+    if (!su->round_robin) {
+        return 0;
+    }
+
+    rrp = ngx_http_smart_peer_unwrap(u);
+    peers = u->upstream->peer.data;
+
+    return peers->next && rrp->peers == peers->next;
 }
 
 
@@ -362,9 +411,13 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t age,
 
 #endif
 
-    /* a hedge that was overtaken at once had no chance to connect */
+    /*
+     * An attempt that was overtaken at once had no chance to connect, nor one
+     * under a deadline of the client's choice; a second is when a connection
+     * that got no answer is tried again
+     */
 
-    if (delay == 0 || age < delay) {
+    if (age < (delay ? delay : NGX_HTTP_SMART_PEER_CONNECT)) {
         return;
     }
 

@@ -18,6 +18,7 @@ typedef struct {
 } ngx_http_smart_timer_own_t;
 
 
+static void ngx_http_smart_timers_cleanup(void *data);
 static ngx_int_t ngx_http_smart_timer_set_own(
     ngx_http_smart_timers_t *timers, ngx_http_smart_timer_t *t,
     ngx_pool_t *pool);
@@ -29,6 +30,7 @@ ngx_http_smart_timers_t *
 ngx_http_smart_timers_create(ngx_pool_t *pool,
     ngx_http_smart_timer_handler_pt handler)
 {
+    ngx_pool_cleanup_t       *cln;
     ngx_http_smart_timers_t  *timers;
 
     timers = ngx_pcalloc(pool, sizeof(ngx_http_smart_timers_t));
@@ -43,7 +45,27 @@ ngx_http_smart_timers_create(ngx_pool_t *pool,
     timers->event.data = timers;
     timers->event.cancelable = 1;
 
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_smart_timers_cleanup;
+    cln->data = timers;
+
     return timers;
+}
+
+
+/* without a master process, a configuration ends before its process does */
+static void
+ngx_http_smart_timers_cleanup(void *data)
+{
+    ngx_http_smart_timers_t  *timers = data;
+
+    if (timers->event.timer_set) {
+        ngx_del_timer(&timers->event);
+    }
 }
 
 
@@ -78,10 +100,14 @@ ngx_http_smart_timer_set(ngx_http_smart_timers_t *timers,
 
     ngx_queue_insert_after(q, &t->queue);
 
-    if (!timers->event.timer_set
-        || (q == ngx_queue_sentinel(&timers->queue)
-            && (ngx_msec_int_t) (timers->event.timer.key - due) > 0))
+    if (q == ngx_queue_sentinel(&timers->queue)
+        && (!timers->event.timer_set
+            || (ngx_msec_int_t) (timers->event.timer.key - due) > 0))
     {
+        if (timers->event.timer_set) {
+            ngx_del_timer(&timers->event);
+        }
+
         timers->event.log = ngx_cycle->log;
         ngx_add_timer(&timers->event,
                       ngx_max((ngx_msec_int_t) (due - ngx_current_msec), 0));
@@ -164,9 +190,11 @@ ngx_http_smart_timer_event_handler(ngx_event_t *ev)
 
         if (left > 0) {
 
-            if (!ev->timer_set) {
-                ngx_add_timer(ev, (ngx_msec_t) left);
+            if (ev->timer_set) {
+                ngx_del_timer(ev);
             }
+
+            ngx_add_timer(ev, (ngx_msec_t) left);
 
             return;
         }

@@ -1,0 +1,158 @@
+use SmartTest 'no_plan';
+
+# hedging where answers are cached
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    $block->set_value(http_config => <<'CONF');
+upstream u {
+    server $TEST_NGINX_UP1 max_fails=0;
+    server $TEST_NGINX_UP2 max_fails=0;
+    server $TEST_NGINX_UP3 max_fails=0;
+}
+proxy_cache_path html/cache keys_zone=c:1m;
+log_format smart '$status $smart_outcome attempts=$smart_attempts '
+                 'cache=$upstream_cache_status';
+CONF
+
+    $block->set_value(config => "access_log logs/access.log smart;\n"
+                                . $block->config . <<'CONF');
+location / {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 200 1m;
+    proxy_pass http://u;
+}
+location /locked/ {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 200 1m;
+    proxy_cache_lock on;
+    proxy_pass http://u;
+}
+location /stale/ {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 200 1s;
+    proxy_cache_use_stale updating error;
+    proxy_pass http://u;
+}
+CONF
+});
+
+add_test_cleanup_handler(sub {
+    my ($block) = @_;
+
+    return if !defined $block->logged;
+
+    is(join("", access_log()), $block->logged, $block->name . ' - log');
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: a hedge fills the cache
+--- config
+--- pipelined_requests eval
+["GET /?id=a&s=hang|body:hedge|body:third",
+ "GET /?id=a&s=hang|body:hedge|body:third"]
+--- response_body eval
+["hedge", "hedge"]
+--- logged
+200 hedge attempts=2 cache=MISS
+200 bypass attempts=0 cache=HIT
+--- ctl
+cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
+
+
+
+=== TEST 2: an empty answer of a hedge, from the cache, too
+--- config
+--- pipelined_requests eval
+["GET /?id=a&s=hang|body:;h:X-Empty=1|body:third",
+ "GET /?id=a&s=hang|body:;h:X-Empty=1|body:third"]
+--- response_body eval
+["", ""]
+
+
+
+=== TEST 3: a filter that refuses the answer while the primary is alive
+--- config
+--- request
+GET /?id=a&s=h:ETag=%2522y%2522;body:x
+--- more_headers
+If-Match: "x"
+--- error_code: 412
+--- logged
+412 primary attempts=1 cache=MISS
+
+
+
+=== TEST 4: and one that refuses the answer of a hedge
+--- config
+--- request
+GET /?id=a&s=hang|h:ETag=%2522y%2522;body:x
+--- more_headers
+If-Match: "x"
+--- error_code: 412
+--- logged
+412 hedge attempts=2 cache=MISS
+
+
+
+=== TEST 5: a hedge does not wait for its primary's lock
+--- config
+--- pipelined_requests eval
+["GET /locked/?id=a&s=hang|body:hedge|body:third",
+ "GET /locked/?id=a&s=hang|body:hedge|body:third"]
+--- response_body eval
+["hedge", "hedge"]
+--- logged
+200 hedge attempts=2 cache=MISS
+200 bypass attempts=0 cache=HIT
+--- ctl
+cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
+
+
+
+=== TEST 6: a failed primary gives the lock up, a hedge fills the entry
+--- config
+--- pipelined_requests eval
+["GET /locked/?id=a&s=status:503|delay:30;body:hedge|body:third",
+ "GET /locked/?id=a&s=status:503|delay:30;body:hedge|body:third"]
+--- response_body eval
+["hedge", "hedge"]
+--- ctl
+cancelled?id=a => attempts=2 done=2 cancelled=0 open=0
+
+
+
+=== TEST 7: a primary that wins keeps its entry
+--- config
+--- pipelined_requests eval
+["GET /locked/?id=a&s=delay:200;body:primary|hang",
+ "GET /locked/?id=a&s=delay:200;body:primary|hang"]
+--- response_body eval
+["primary", "primary"]
+--- logged
+200 primary attempts=2 cache=MISS
+200 bypass attempts=0 cache=HIT
+--- ctl
+cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
+
+
+
+=== TEST 8: an expired entry is fetched by a hedge, not served stale by it
+--- config
+location = /sleep { proxy_pass http://$TEST_NGINX_UP1/?s=delay:1000; proxy_read_timeout 5s; }
+location = /sleep2 { proxy_pass http://$TEST_NGINX_UP1/?s=delay:1000; proxy_read_timeout 5s; }
+--- timeout: 10
+--- pipelined_requests eval
+["GET /stale/?id=a&s=body:old|hang|body:new|hang",
+ "GET /sleep", "GET /sleep2",
+ "GET /stale/?id=a&s=body:old|hang|body:new|hang",
+ "GET /stale/?id=a&s=body:old|hang|body:new|hang"]
+--- response_body eval
+["old", "ok\n", "ok\n", "new", "new"]

@@ -1,0 +1,98 @@
+use strict;
+use warnings;
+
+# conf/smart.conf as it is, but for the addresses
+
+use JSON::PP ();
+use Test::More;
+use SmartServer;
+
+SmartServer->upstream;
+
+open my $fh, '<', 'conf/smart.conf' or die "conf/smart.conf: $!";
+my $conf = do { local $/; <$fh> };
+
+my $n = 0;
+
+$conf =~ s/127\.0\.0\.1:8080/127.0.0.1:%%PORT%%/ or die 'listen';
+$conf =~ s/127\.0\.0\.1:808[123]/'$TEST_NGINX_UP' . ++$n/ge;
+is $n, 3, 'three servers';
+
+my $ngx = SmartServer->start(conf => $conf);
+my $json = 'type:application/json';
+
+
+# the shape of answers
+
+my $r = $ngx->get("/api/smart?timeout=2000&id=fast&s=$json;body:{}|hang");
+is $r->{status}, 200, 'a fast answer';
+is $r->{body}, '{}', 'is passed on';
+is(SmartServer->ctl('cancelled?id=fast'),
+   "attempts=1 done=1 cancelled=0 open=0\n", 'by one attempt');
+
+$r = $ngx->get("/api/smart?timeout=9000&id=slow&s=hang|delay:50;$json;body:2|hang");
+is $r->{body}, '2', 'a slow server is asked twice more';
+is(SmartServer->ctl('cancelled?id=slow'),
+   "attempts=3 done=1 cancelled=2 open=0\n", 'by three attempts');
+cmp_ok $r->{ms}, '>=', 300, 'after 300 ms';
+
+for my $bad ('status:500', 'type:text/html', 'status:404;' . $json, 'reset') {
+    (my $id = $bad) =~ s/\W//g;
+    $r = $ngx->get("/api/smart?timeout=9000&id=$id&s=$bad|$json;body:2|hang");
+    is $r->{status}, 200, "not successful: $bad";
+    is $r->{body}, '2', "another attempt is: $bad";
+}
+
+$r = $ngx->get("/api/smart?timeout=400&id=never&s=hang");
+is $r->{status}, 504, 'past the timeout';
+like $r->{headers}{'content-type'}, qr{^application/problem\+json},
+    'a problem document';
+
+my $doc = JSON::PP::decode_json($r->{body});
+is $doc->{timeout}, 0.4, 'tells the timeout';
+is $doc->{attempts}, 3, 'and the attempts';
+cmp_ok $doc->{time_spent}, '>=', 0.4, 'and the time';
+
+$r = $ngx->get("/api/smart?timeout=900&id=all&s=status:500|reset|type:text/plain");
+is $r->{status}, 502, 'all failed';
+is_deeply [sort @{JSON::PP::decode_json($r->{body})->{failures}}],
+    ['200', '500', 'connection closed'], 'each in its way';
+
+
+# wrong calls
+
+for my $bad ('', '?timeout=', '?timeout=-1', '?timeout=1.5', '?timeout=x',
+             '?timeout=1&timeout=2')
+{
+    $r = $ngx->get("/api/smart$bad");
+    is $r->{status}, 400, "bad call: \"$bad\"";
+    like JSON::PP::decode_json($r->{body})->{detail}, qr/"timeout"/,
+        'names the parameter';
+}
+
+for my $method (qw( POST PUT DELETE )) {
+    my $c = $ngx->connect;
+    $c->request('/api/smart?timeout=900', method => $method);
+    my $head = $c->read_header;
+    is $head->{status}, 405, "$method is not allowed";
+    is $head->{headers}{allow}, 'GET, HEAD', 'what is';
+}
+
+my $c = $ngx->connect;
+$c->request("/api/smart?timeout=900&id=head&s=$json;body:{}", method => 'HEAD',
+            header_only => 1);
+is $c->read_header->{status}, 200, 'HEAD is';
+
+
+# metrics
+
+$r = $ngx->get('/metrics');
+is $r->{status}, 200, 'metrics';
+like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="timeout"\}\ 1$/m,
+    'count';
+like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="invalid"\}\ 6$/m,
+    'everything';
+
+$ngx->stop;
+
+done_testing;

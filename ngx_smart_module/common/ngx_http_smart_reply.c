@@ -8,6 +8,9 @@
 
 
 static size_t ngx_http_smart_media_len(ngx_str_t *type);
+static ngx_uint_t ngx_http_smart_accepts_in(ngx_str_t *value,
+    const char *type);
+static ngx_uint_t ngx_http_smart_accepts_refused(u_char *p, u_char *last);
 
 
 ngx_int_t
@@ -96,13 +99,9 @@ ngx_http_smart_reply_header(ngx_http_request_t *r, ngx_uint_t status,
 ngx_uint_t
 ngx_http_smart_accepts(ngx_http_request_t *r, const char *type)
 {
-    size_t            len;
-    u_char           *p, *end;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
-
-    len = ngx_strlen(type);
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
 
@@ -110,24 +109,76 @@ ngx_http_smart_accepts(ngx_http_request_t *r, const char *type)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len != 6
-                || ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6) != 0)
+            if (h[i].key.len == 6
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6) == 0
+                && ngx_http_smart_accepts_in(&h[i].value, type))
             {
-                continue;
-            }
-
-            end = h[i].value.data + h[i].value.len;
-
-            for (p = h[i].value.data; p + len <= end; p++) {
-
-                if (ngx_strncasecmp(p, (u_char *) type, len) == 0
-                    && (p + len == end || ngx_strchr(",; \t", p[len])))
-                {
-                    return 1;
-                }
+                return 1;
             }
         }
     }
 
     return 0;
+}
+
+
+/* RFC 9110, section 12.5.1; of the weights only 0 matters */
+static ngx_uint_t
+ngx_http_smart_accepts_in(ngx_str_t *value, const char *type)
+{
+    size_t   len;
+    u_char  *p, *next, *last, *end;
+
+    len = ngx_strlen(type);
+    end = value->data + value->len;
+
+    for (p = value->data; p < end; p = next + 1) {
+
+        next = ngx_strlchr(p, end, ',');
+        if (next == NULL) {
+            next = end;
+        }
+
+        while (p < next && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        last = p + len;
+
+        if (last > next || ngx_strncasecmp(p, (u_char *) type, len) != 0
+            || (last < next && *last != ';' && *last != ' ' && *last != '\t'))
+        {
+            continue;
+        }
+
+        if (!ngx_http_smart_accepts_refused(last, next)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* 1 if the parameters have a weight of 0 */
+static ngx_uint_t
+ngx_http_smart_accepts_refused(u_char *p, u_char *last)
+{
+    for ( ;; ) {
+
+        p = ngx_strlchr(p, last, ';');
+        if (p == NULL) {
+            return 0;
+        }
+
+        for (p++; p < last && (*p == ' ' || *p == '\t'); p++) { /* void */ }
+
+        if (last - p < 3 || (p[0] | 0x20) != 'q' || p[1] != '=') {
+            continue;
+        }
+
+        for (p += 2; p < last && (*p == '0' || *p == '.'); p++) { /* void */ }
+
+        return p == last || *p < '0' || *p > '9';
+    }
 }

@@ -14,6 +14,7 @@ static ngx_int_t ngx_http_smart_attempt_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_attempt_reinit_request(ngx_http_request_t *r);
 static void ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r,
     ngx_int_t rc);
+static ngx_uint_t ngx_http_smart_attempt_grpc_ok(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_attempt_won(ngx_http_smart_ctx_t *ctx,
     ngx_http_smart_attempt_t *a, ngx_int_t rc);
 static const char *ngx_http_smart_attempt_failure(ngx_http_request_t *r,
@@ -22,6 +23,7 @@ static void ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
 static void ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
+static void ngx_http_smart_attempt_keep_error(ngx_http_request_t *r);
 static void ngx_http_smart_attempt_late(ngx_http_request_t *r);
 #if (NGX_HTTP_CACHE)
 static void ngx_http_smart_attempt_stop_waiting(ngx_http_request_t *r);
@@ -444,9 +446,20 @@ ngx_http_smart_attempt_verdict(ngx_http_request_t *r,
         return 0;
     }
 
-    if (slcf->types == NULL || type == NULL
-        || status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED)
+    if (type == NULL || status == NGX_HTTP_NO_CONTENT
+        || status == NGX_HTTP_NOT_MODIFIED)
     {
+        return 1;
+    }
+
+    if (type->len >= 16
+        && ngx_strncasecmp(type->data, (u_char *) "application/grpc", 16) == 0
+        && !ngx_http_smart_attempt_grpc_ok(r))
+    {
+        return 0;
+    }
+
+    if (slcf->types == NULL) {
         return 1;
     }
 
@@ -462,6 +475,36 @@ ngx_http_smart_attempt_verdict(ngx_http_request_t *r,
     }
 
     return 0;
+}
+
+
+/* a status in the trailers comes too late to be judged */
+static ngx_uint_t
+ngx_http_smart_attempt_grpc_ok(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->upstream->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == sizeof("grpc-status") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "grpc-status",
+                                   sizeof("grpc-status") - 1)
+                   == 0)
+            {
+                return h[i].value.len == 1 && h[i].value.data[0] == '0';
+            }
+        }
+    }
+
+    return 1;
 }
 
 
@@ -505,8 +548,8 @@ ngx_http_smart_attempt_cancel_primary(ngx_http_request_t *r,
             ctx->hooked = 0;
         }
 
-        ngx_http_smart_peer_charge(r, ngx_http_smart_hedge_age(ctx),
-                                   ctx->plan->delay);
+        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_attempt_keep_error(r);
 
         r->main->count++;
         (*u->cleanup)(r);
@@ -543,8 +586,9 @@ ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
     u = r->upstream;
 
     if (u && u->cleanup) {
-        ngx_http_smart_peer_charge(r, ngx_current_msec - a->start,
-                                   ctx->plan->delay);
+        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_attempt_keep_error(r);
+
         (*u->cleanup)(r);
 
     } else if (!a->begun) {
@@ -560,6 +604,39 @@ ngx_http_smart_attempt_cancel_hedge(ngx_http_request_t *r,
 
     r->read_event_handler = ngx_http_request_empty_handler;
     r->write_event_handler = ngx_http_request_empty_handler;
+}
+
+
+/*
+ * nginx drops a cache entry without a file with its last reference, unless
+ * that brings an error: a loser must not drop the error that the winner left
+ */
+static void
+ngx_http_smart_attempt_keep_error(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_CACHE)
+
+    ngx_http_cache_t            *c;
+    ngx_http_file_cache_node_t  *node;
+
+    c = r->cache;
+
+    if (c == NULL || c->node == NULL || c->updated || c->error) {
+        return;
+    }
+
+    node = c->node;
+
+    ngx_shmtx_lock(&c->file_cache->shpool->mutex);
+
+    if (!node->exists && node->error) {
+        c->error = node->error;
+        c->valid_sec = node->valid_sec;
+    }
+
+    ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
+
+#endif
 }
 
 

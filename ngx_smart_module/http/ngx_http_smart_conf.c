@@ -27,6 +27,8 @@ static char *ngx_http_smart_set_hedge_variable(ngx_conf_t *cf,
     ngx_http_smart_loc_conf_t *slcf, ngx_str_t *value);
 static char *ngx_http_smart_set_methods(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_smart_set_body_size(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_smart_set_budget(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_smart_set_statuses(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -114,9 +116,9 @@ ngx_command_t  ngx_http_smart_commands[] = {
 
     { ngx_string("smart_hedge_body_size"),
       NGX_HTTP_SMART_ANY|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
+      ngx_http_smart_set_body_size,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_smart_loc_conf_t, body_size),
+      0,
       NULL },
 
     { ngx_string("smart_hedge_budget"),
@@ -470,6 +472,32 @@ ngx_http_smart_set_methods(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         slcf->methods |= m->mask;
     }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_smart_set_body_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_smart_loc_conf_t  *slcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (slcf->body_size != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR) {
+        return ngx_http_smart_invalid(cf, &value[1],
+                                      "a size such as \"64k\" or \"1m\"");
+    }
+
+    slcf->body_size = size;
 
     return NGX_CONF_OK;
 }

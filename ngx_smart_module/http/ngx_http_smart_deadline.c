@@ -14,6 +14,10 @@ static ngx_int_t ngx_http_smart_deadline_variable(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_smart_deadline_is_direct(ngx_str_t *name);
 static ngx_uint_t ngx_http_smart_deadline_count(ngx_http_request_t *r,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_smart_deadline_count_header(ngx_http_request_t *r,
+    ngx_str_t *name);
+static ngx_uint_t ngx_http_smart_deadline_count_arg(ngx_http_request_t *r,
+    ngx_str_t *name);
 
 
 ngx_int_t
@@ -110,17 +114,67 @@ ngx_http_smart_deadline_is_direct(ngx_str_t *name)
 }
 
 
-/* how often an argument stands in the query; nginx knows only the first */
+/* how often the client says it; older nginx knows only the first */
 static ngx_uint_t
 ngx_http_smart_deadline_count(ngx_http_request_t *r, ngx_str_t *name)
+{
+    if (ngx_strncmp(name->data, "arg_", 4) == 0) {
+        return ngx_http_smart_deadline_count_arg(r, name);
+    }
+
+    if (ngx_strncmp(name->data, "http_", 5) == 0) {
+        return ngx_http_smart_deadline_count_header(r, name);
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_smart_deadline_count_header(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char            c;
+    size_t            k, len;
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    n = 0;
+    len = name->len - 5;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != len) {
+                continue;
+            }
+
+            for (k = 0; k < len; k++) {
+
+                c = ngx_tolower(h[i].key.data[k]);
+
+                if ((c == '-' ? '_' : c) != name->data[5 + k]) {
+                    break;
+                }
+            }
+
+            n += (k == len);
+        }
+    }
+
+    return n;
+}
+
+
+static ngx_uint_t
+ngx_http_smart_deadline_count_arg(ngx_http_request_t *r, ngx_str_t *name)
 {
     u_char      *p, *last, *end;
     size_t       len;
     ngx_uint_t   n;
-
-    if (ngx_strncmp(name->data, "arg_", 4) != 0) {
-        return 1;
-    }
 
     n = 0;
     len = name->len - 4;

@@ -70,7 +70,17 @@ static size_t
 ngx_http_smart_error_json(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_int_t status, u_char *data, size_t size)
 {
+    ngx_msec_t        elapsed;
     ngx_smart_json_t  json;
+
+    elapsed = ngx_http_smart_elapsed(r);
+
+    if (status == NGX_HTTP_GATEWAY_TIME_OUT) {
+
+        /* two clocks, each in whole milliseconds */
+
+        elapsed = ngx_max(elapsed, ctx->timeout);
+    }
 
     ngx_smart_json_init(&json, (char *) data, size);
     ngx_smart_json_open(&json, '{');
@@ -90,7 +100,7 @@ ngx_http_smart_error_json(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     }
 
     ngx_smart_json_key(&json, "time_spent");
-    ngx_smart_json_seconds(&json, ngx_http_smart_elapsed(r));
+    ngx_smart_json_seconds(&json, elapsed);
 
     ngx_smart_json_key(&json, "attempts");
     ngx_smart_json_uint(&json, ctx->hedge.started);

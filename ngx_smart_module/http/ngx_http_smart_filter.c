@@ -85,10 +85,11 @@ ngx_http_smart_header_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         return ngx_http_next_header_filter(r);
     }
 
-    u = r->upstream;
-
-    u->finalize_request = ctx->original.finalize_request;
-    ctx->hooked = 0;
+    if (ctx->hooked) {
+        u = r->upstream;
+        u->finalize_request = ctx->original.finalize_request;
+        ctx->hooked = 0;
+    }
 
     ngx_http_smart_main_clean(r, ctx);
 

@@ -24,6 +24,7 @@ static void ngx_http_smart_hedge_suppress(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t reason);
 static void ngx_http_smart_hedge_decided(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_int_t action, ngx_uint_t attempt);
+static void ngx_http_smart_hedge_unhook(ngx_http_smart_ctx_t *ctx);
 static void ngx_http_smart_hedge_cleanup(void *data);
 
 
@@ -242,6 +243,7 @@ ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx)
     }
 
     ngx_http_smart_timer_del(&ctx->timer);
+    ngx_http_smart_hedge_unhook(ctx);
     ngx_http_smart_attempt_end(ctx, 0, NGX_HTTP_SMART_WON);
     ngx_http_smart_main_merge_states(ctx);
 
@@ -327,6 +329,7 @@ ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_int_t action, ngx_uint_t attempt)
 {
     ngx_http_smart_timer_del(&ctx->timer);
+    ngx_http_smart_hedge_unhook(ctx);
 
     switch (action) {
 
@@ -363,6 +366,22 @@ ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     if (action == NGX_SMART_HEDGE_TIMEOUT) {
         ngx_http_smart_main_finish(ctx, NGX_HTTP_GATEWAY_TIME_OUT);
+    }
+}
+
+
+/*
+ * Once it is decided, the primary's hook has no work left; a filter may
+ * replace the answer now, and the upstream end in the context of another
+ * location.
+ */
+static void
+ngx_http_smart_hedge_unhook(ngx_http_smart_ctx_t *ctx)
+{
+    if (ctx->hooked) {
+        ctx->request->upstream->finalize_request =
+                                               ctx->original.finalize_request;
+        ctx->hooked = 0;
     }
 }
 

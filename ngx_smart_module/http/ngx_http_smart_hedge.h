@@ -41,6 +41,8 @@ typedef struct {
 
 struct ngx_http_smart_race_s {
     ngx_http_headers_out_t       *headers_out; /* before the primary's */
+    size_t                        limit_rate;
+    unsigned                      limit_rate_set:1;
     ngx_int_t                     rc;          /* of the main request */
     ngx_http_handler_pt           content_handler;
     ngx_http_event_handler_pt     read_event_handler;

@@ -83,6 +83,8 @@ ngx_http_smart_main_wait(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_smart_main_parked_write;
 
+    c->log->action = "waiting for hedges";
+
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
     }
@@ -148,6 +150,9 @@ ngx_http_smart_main_clean(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     r->allow_ranges = 0;
     r->single_range = 0;
     r->disable_not_modified = 0;
+
+    r->limit_rate = ctx->race ? ctx->race->limit_rate : 0;
+    r->limit_rate_set = ctx->race ? ctx->race->limit_rate_set : 0;
 }
 
 
@@ -165,9 +170,18 @@ ngx_http_smart_main_promote(ngx_http_smart_ctx_t *ctx,
 
     ctx->race->winner = a;
 
+    /* a balancer may have added a header, as "sticky cookie" does */
+
+    ngx_http_smart_main_clean(r, ctx);
     ngx_http_smart_main_copy_header(r, sr);
 
     r->upstream = u;
+
+    /* from here on u may be finalized as the main request's, too */
+
+    if (a->hooked) {
+        u->finalize_request = a->finalize_request;
+    }
 
 #if (NGX_HTTP_CACHE)
     r->cached = sr->cached;
@@ -179,6 +193,31 @@ ngx_http_smart_main_promote(ngx_http_smart_ctx_t *ctx,
     rc = ngx_http_send_header(r);
 
     sr->header_only = r->header_only;
+
+    if (ngx_http_smart_ctx(r) != ctx) {
+
+        /* a filter has replaced the answer, and error_page maybe the location */
+
+        if (u->cleanup == NULL) {
+
+            /*
+             * nginx has finalized u for the new upstream of the main request:
+             * the caller drops but the subrequest's reference
+             */
+
+            a->done = 1;
+
+#if (NGX_HTTP_CACHE)
+            if (sr->cache) {
+                ngx_http_file_cache_free(sr->cache, NULL);
+            }
+#endif
+
+            r->main->count--;
+        }
+
+        return NGX_ERROR;
+    }
 
     if (rc == NGX_ERROR || rc > NGX_OK) {
         return rc;

@@ -10,6 +10,7 @@
 
 
 static ngx_int_t ngx_http_smart_handler(ngx_http_request_t *r);
+static void ngx_http_smart_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_plan(ngx_http_request_t *r,
     ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t **plan);
 static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r,
@@ -112,7 +113,36 @@ ngx_http_smart_handler(ngx_http_request_t *r)
     ctx->original.content_handler = r->content_handler;
     r->content_handler = ngx_http_smart_content_handler;
 
-    return NGX_DECLINED;
+    if (plan->extra == 0 || !(r->method & slcf->methods)
+        || r->headers_in.content_length_n > (off_t) slcf->body_size
+        || (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked))
+    {
+        return NGX_DECLINED;
+    }
+
+    /* a body is read whole, whatever its reader would do, to be sent again */
+
+    ngx_http_smart_hedge_arm(ctx, NGX_TIMER_INFINITE);
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_smart_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_smart_body_handler(ngx_http_request_t *r)
+{
+    r->preserve_body = 1;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
 }
 
 
@@ -325,7 +355,7 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     r->upstream->finalize_request = ngx_http_smart_finalize_request;
     ctx->hooked = 1;
 
-    if (r->headers_out.headers.part.nelts) {
+    if (r->headers_out.headers.part.nelts || r->limit_rate_set) {
 
         race = ngx_http_smart_hedge_race(ctx);
 
@@ -335,6 +365,9 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
             if (race->headers_out) {
                 *race->headers_out = r->headers_out;
             }
+
+            race->limit_rate = r->limit_rate;
+            race->limit_rate_set = r->limit_rate_set;
         }
     }
 
@@ -510,7 +543,13 @@ ngx_http_smart_init_module(ngx_cycle_t *cycle)
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module);
 
-    if (smcf == NULL || !smcf->enabled) {
+    if (smcf == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_smart_zone_commit(cycle);
+
+    if (!smcf->enabled) {
         return NGX_OK;
     }
 

@@ -232,8 +232,7 @@ ngx_uint_t ngx_http_smart_peer_available(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 
 /* tells the balancer that the attempt's peer has not even accepted */
-void ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t age,
-    ngx_msec_t delay);
+void ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay);
 
 
 /* ngx_http_smart_deadline.c */

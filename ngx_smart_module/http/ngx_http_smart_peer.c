@@ -386,9 +386,11 @@ ngx_http_smart_peer_usable(ngx_http_upstream_rr_peer_t *peer)
 
 
 void
-ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t age,
-    ngx_msec_t delay)
+ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
 {
+    socklen_t             len;
+    ngx_msec_t            age;
+    ngx_sockaddr_t        sa;
     ngx_connection_t     *c;
     ngx_http_upstream_t  *u;
 
@@ -417,7 +419,19 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t age,
      * that got no answer is tried again
      */
 
+    /* of this try: the attempt may have tried another peer before */
+
+    age = ngx_current_msec - u->start_time;
+
     if (age < (delay ? delay : NGX_HTTP_SMART_PEER_CONNECT)) {
+        return;
+    }
+
+    /* the peer has accepted, but the event is still to be handled */
+
+    len = sizeof(ngx_sockaddr_t);
+
+    if (getpeername(c->fd, &sa.sockaddr, &len) == 0) {
         return;
     }
 

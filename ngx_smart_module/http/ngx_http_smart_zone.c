@@ -16,10 +16,6 @@
 #define NGX_HTTP_SMART_ZONE_LOCATION  1
 #define NGX_HTTP_SMART_ZONE_PEER      2
 
-/* a slot named by neither of the last two configurations may be used again */
-#define NGX_HTTP_SMART_ZONE_KEEP      2
-
-
 static ngx_int_t ngx_http_smart_zone_init(ngx_shm_zone_t *zone, void *data);
 static ngx_int_t ngx_http_smart_zone_slots(ngx_shm_zone_t *zone,
     ngx_http_smart_main_conf_t *smcf);
@@ -30,8 +26,10 @@ static ngx_int_t ngx_http_smart_zone_peers(ngx_slab_pool_t *shpool,
 static ngx_http_smart_slot_t *ngx_http_smart_zone_slot(
     ngx_slab_pool_t *shpool, ngx_http_smart_shared_t *shared,
     ngx_uint_t kind, size_t size, ngx_str_t *first, ngx_str_t *second);
-static ngx_http_smart_slot_t *ngx_http_smart_zone_reuse(
-    ngx_http_smart_shared_t *shared, size_t size);
+static void ngx_http_smart_zone_reclaim(ngx_slab_pool_t *shpool,
+    ngx_http_smart_shared_t *shared);
+static ngx_uint_t ngx_http_smart_zone_in_flight(
+    ngx_http_smart_shared_t *shared, ngx_http_smart_slot_t *slot);
 static size_t ngx_http_smart_zone_need(ngx_http_smart_main_conf_t *smcf);
 static size_t ngx_http_smart_zone_round(size_t size);
 
@@ -201,11 +199,11 @@ ngx_http_smart_zone_locations(ngx_slab_pool_t *shpool,
 
         /* locations of one name share a slot */
 
-        if (slot->generation == generation) {
+        if (slot->named == generation) {
             continue;
         }
 
-        slot->generation = generation;
+        slot->named = generation;
 
         location[i].conf->series->delay = location[i].conf->plan.delay;
 
@@ -248,8 +246,8 @@ ngx_http_smart_zone_peers(ngx_slab_pool_t *shpool,
 
             /* two upstreams may be of one name, by different ports' defaults */
 
-            peer[n].again = (slot->generation == smcf->shared->generation);
-            slot->generation = smcf->shared->generation;
+            peer[n].again = (slot->named == smcf->shared->generation);
+            slot->named = smcf->shared->generation;
 
             peer[n].series = (ngx_http_smart_peer_series_t *) slot;
         }
@@ -293,18 +291,17 @@ ngx_http_smart_zone_slot(ngx_slab_pool_t *shpool,
 
     if (slot == NULL) {
 
-        slot = ngx_http_smart_zone_reuse(shared, need);
+        ngx_http_smart_zone_reclaim(shpool, shared);
+
+        slot = ngx_slab_alloc_locked(shpool, need);
         if (slot == NULL) {
             return NULL;
         }
-
-        need = slot->size;
     }
 
     ngx_memzero(slot, size);
 
     slot->kind = kind;
-    slot->size = need;
 
     p = (u_char *) slot + size;
 
@@ -322,28 +319,71 @@ ngx_http_smart_zone_slot(ngx_slab_pool_t *shpool,
 }
 
 
-static ngx_http_smart_slot_t *
-ngx_http_smart_zone_reuse(ngx_http_smart_shared_t *shared, size_t size)
+/*
+ * Frees what neither the configurations of living workers name, as far as can
+ * be known, nor a request of an old worker counts in
+ */
+static void
+ngx_http_smart_zone_reclaim(ngx_slab_pool_t *shpool,
+    ngx_http_smart_shared_t *shared)
 {
-    ngx_queue_t            *q;
+    ngx_uint_t              busy;
+    ngx_queue_t            *q, *next;
     ngx_http_smart_slot_t  *slot;
+
+    busy = 0;
 
     for (q = ngx_queue_head(&shared->slots);
          q != ngx_queue_sentinel(&shared->slots);
-         q = ngx_queue_next(q))
+         q = next)
     {
+        next = ngx_queue_next(q);
+
         slot = ngx_queue_data(q, ngx_http_smart_slot_t, queue);
 
-        if (slot->size >= size
-            && slot->generation + NGX_HTTP_SMART_ZONE_KEEP
-               <= shared->generation)
+        if (slot->named == shared->generation || slot->used == shared->current
+            || slot->used == shared->previous)
         {
-            ngx_queue_remove(q);
-            return slot;
+            continue;
+        }
+
+        if (ngx_http_smart_zone_in_flight(shared, slot)) {
+            busy = 1;
+            continue;
+        }
+
+        /* locations come before peers, which do not know who uses them */
+
+        if (busy && slot->kind == NGX_HTTP_SMART_ZONE_PEER) {
+            continue;
+        }
+
+        ngx_queue_remove(q);
+        ngx_slab_free_locked(shpool, slot);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_smart_zone_in_flight(ngx_http_smart_shared_t *shared,
+    ngx_http_smart_slot_t *slot)
+{
+    ngx_uint_t                i;
+    ngx_http_smart_series_t  *series;
+
+    if (slot->kind != NGX_HTTP_SMART_ZONE_LOCATION) {
+        return 0;
+    }
+
+    series = (ngx_http_smart_series_t *) slot;
+
+    for (i = 0; i < shared->processes; i++) {
+        if (series->in_flight[i]) {
+            return 1;
         }
     }
 
-    return NULL;
+    return 0;
 }
 
 
@@ -403,12 +443,13 @@ ngx_http_smart_zone_round(size_t size)
 
 
 void
-ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
+ngx_http_smart_zone_commit(ngx_cycle_t *cycle)
 {
-    ngx_uint_t                    i;
-    ngx_atomic_uint_t             used;
-    ngx_http_smart_series_t     **series;
-    ngx_http_smart_main_conf_t   *smcf;
+    ngx_queue_t                 *q;
+    ngx_slab_pool_t             *shpool;
+    ngx_http_smart_slot_t       *slot;
+    ngx_http_smart_shared_t     *shared;
+    ngx_http_smart_main_conf_t  *smcf;
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module);
 
@@ -416,18 +457,66 @@ ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
         return;
     }
 
-    do {
-        used = smcf->shared->processes;
+    shared = smcf->shared;
+    shpool = (ngx_slab_pool_t *) smcf->zone->shm.addr;
 
-    } while (used <= (ngx_atomic_uint_t) ngx_process_slot
-             && !ngx_atomic_cmp_set(&smcf->shared->processes, used,
-                                    ngx_process_slot + 1));
+    ngx_shmtx_lock(&shpool->mutex);
 
-    series = smcf->series.elts;
+    shared->previous = shared->current;
+    shared->current = shared->generation;
 
-    for (i = 0; i < smcf->series.nelts; i++) {
-        series[i]->in_flight[ngx_process_slot] = 0;
+    for (q = ngx_queue_head(&shared->slots);
+         q != ngx_queue_sentinel(&shared->slots);
+         q = ngx_queue_next(q))
+    {
+        slot = ngx_queue_data(q, ngx_http_smart_slot_t, queue);
+
+        if (slot->named == shared->current) {
+            slot->used = shared->current;
+        }
     }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+void
+ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
+{
+    ngx_queue_t                 *q;
+    ngx_slab_pool_t             *shpool;
+    ngx_http_smart_slot_t       *slot;
+    ngx_http_smart_shared_t     *shared;
+    ngx_http_smart_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module);
+
+    if (smcf == NULL || smcf->shared == NULL) {
+        return;
+    }
+
+    shared = smcf->shared;
+    shpool = (ngx_slab_pool_t *) smcf->zone->shm.addr;
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    if (shared->processes <= (ngx_atomic_uint_t) ngx_process_slot) {
+        shared->processes = ngx_process_slot + 1;
+    }
+
+    for (q = ngx_queue_head(&shared->slots);
+         q != ngx_queue_sentinel(&shared->slots);
+         q = ngx_queue_next(q))
+    {
+        slot = ngx_queue_data(q, ngx_http_smart_slot_t, queue);
+
+        if (slot->kind == NGX_HTTP_SMART_ZONE_LOCATION) {
+            ((ngx_http_smart_series_t *) slot)->in_flight[ngx_process_slot] =
+                                                                            0;
+        }
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
 }
 
 

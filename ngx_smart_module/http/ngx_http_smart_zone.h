@@ -23,9 +23,9 @@
 /* a slot is known by its kind and its two labels */
 typedef struct {
     ngx_queue_t                   queue;
-    ngx_uint_t                    generation;  /* that named it last */
     ngx_uint_t                    kind;
-    size_t                        size;
+    ngx_uint_t                    named;       /* by the configuration read */
+    ngx_uint_t                    used;        /* by the one in force */
     ngx_str_t                     labels[2];
 } ngx_http_smart_slot_t;
 
@@ -66,7 +66,9 @@ typedef struct {
 
 typedef struct {
     ngx_queue_t                   slots;
-    ngx_uint_t                    generation;
+    ngx_uint_t                    generation;  /* configurations read */
+    ngx_uint_t                    current;     /* the one in force */
+    ngx_uint_t                    previous;    /* and the one before it */
     ngx_uint_t                    dropped;
     ngx_atomic_t                  processes;   /* slots ever used */
     time_t                        start;
@@ -75,6 +77,9 @@ typedef struct {
 
 /* adds the zone to the configuration if anything in it needs one */
 ngx_int_t ngx_http_smart_zone_add(ngx_conf_t *cf);
+
+/* the configuration is in force from now on; in the master */
+void ngx_http_smart_zone_commit(ngx_cycle_t *cycle);
 
 /* resets what the worker's predecessor in the process slot left behind */
 void ngx_http_smart_zone_init_process(ngx_cycle_t *cycle);

@@ -260,6 +260,8 @@ ngx_http_smart_metrics_handler(ngx_http_request_t *r)
     m->event.data = m;
     m->event.log = r->connection->log;
     m->row.smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
+    ngx_http_smart_zone_heal(m->row.smcf->zone, m->row.smcf->shared);
+
     m->openmetrics = ngx_http_smart_accepts(r, "application/openmetrics-text");
 
     type = m->openmetrics ? &ngx_http_smart_metrics_openmetrics

@@ -30,6 +30,8 @@ static void ngx_http_smart_zone_reclaim(ngx_slab_pool_t *shpool,
     ngx_http_smart_shared_t *shared);
 static ngx_uint_t ngx_http_smart_zone_in_flight(
     ngx_http_smart_shared_t *shared, ngx_http_smart_slot_t *slot);
+static void ngx_http_smart_zone_reset(ngx_http_smart_shared_t *shared,
+    ngx_uint_t process);
 static size_t ngx_http_smart_zone_need(ngx_http_smart_main_conf_t *smcf);
 static size_t ngx_http_smart_zone_round(size_t size);
 
@@ -483,9 +485,7 @@ ngx_http_smart_zone_commit(ngx_cycle_t *cycle)
 void
 ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
 {
-    ngx_queue_t                 *q;
     ngx_slab_pool_t             *shpool;
-    ngx_http_smart_slot_t       *slot;
     ngx_http_smart_shared_t     *shared;
     ngx_http_smart_main_conf_t  *smcf;
 
@@ -504,6 +504,50 @@ ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
         shared->processes = ngx_process_slot + 1;
     }
 
+    shared->pids[ngx_process_slot] = ngx_pid;
+
+    ngx_http_smart_zone_reset(shared, ngx_process_slot);
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+void
+ngx_http_smart_zone_heal(ngx_shm_zone_t *zone, ngx_http_smart_shared_t *shared)
+{
+    ngx_uint_t        i;
+    ngx_pid_t         pid;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    for (i = 0; i < shared->processes; i++) {
+
+        pid = shared->pids[i];
+
+        if (pid == 0 || kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH) {
+            continue;
+        }
+
+        ngx_shmtx_lock(&shpool->mutex);
+
+        if (shared->pids[i] == pid) {
+            shared->pids[i] = 0;
+            ngx_http_smart_zone_reset(shared, i);
+        }
+
+        ngx_shmtx_unlock(&shpool->mutex);
+    }
+}
+
+
+/* the zone mutex is held */
+static void
+ngx_http_smart_zone_reset(ngx_http_smart_shared_t *shared, ngx_uint_t process)
+{
+    ngx_queue_t            *q;
+    ngx_http_smart_slot_t  *slot;
+
     for (q = ngx_queue_head(&shared->slots);
          q != ngx_queue_sentinel(&shared->slots);
          q = ngx_queue_next(q))
@@ -511,12 +555,9 @@ ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
         slot = ngx_queue_data(q, ngx_http_smart_slot_t, queue);
 
         if (slot->kind == NGX_HTTP_SMART_ZONE_LOCATION) {
-            ((ngx_http_smart_series_t *) slot)->in_flight[ngx_process_slot] =
-                                                                            0;
+            ((ngx_http_smart_series_t *) slot)->in_flight[process] = 0;
         }
     }
-
-    ngx_shmtx_unlock(&shpool->mutex);
 }
 
 

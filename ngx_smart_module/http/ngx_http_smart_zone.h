@@ -70,8 +70,11 @@ typedef struct {
     ngx_uint_t                    current;     /* the one in force */
     ngx_uint_t                    previous;    /* and the one before it */
     ngx_uint_t                    dropped;
-    ngx_atomic_t                  processes;   /* slots ever used */
     time_t                        start;
+
+    /* of the workers, by process slot; and how many slots were ever used */
+    ngx_pid_t                     pids[NGX_MAX_PROCESSES];
+    ngx_atomic_t                  processes;
 } ngx_http_smart_shared_t;
 
 
@@ -83,6 +86,10 @@ void ngx_http_smart_zone_commit(ngx_cycle_t *cycle);
 
 /* resets what the worker's predecessor in the process slot left behind */
 void ngx_http_smart_zone_init_process(ngx_cycle_t *cycle);
+
+/* resets what workers left behind that are gone and were not replaced */
+void ngx_http_smart_zone_heal(ngx_shm_zone_t *zone,
+    ngx_http_smart_shared_t *shared);
 
 /* bytes in use, of the zone's size */
 size_t ngx_http_smart_zone_used(ngx_shm_zone_t *zone);

@@ -4,7 +4,8 @@
 perl_modules="perl libtest-base-perl libtest-longstring-perl libtext-diff-perl
     libwww-perl libhttp-message-perl liblist-moreutils-perl libipc-run-perl
     liburi-perl"
-test_tools="procps curl openssl"
+test_tools="procps curl openssl nghttp2-client prometheus
+    python3-prometheus-client"
 
 
 # Test::Nginx is in Debian's sid alone: unpacked into build/, not installed

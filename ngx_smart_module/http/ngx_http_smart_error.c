@@ -136,7 +136,8 @@ ngx_http_smart_error_json_text(ngx_smart_json_t *json, ngx_http_request_t *r,
 
         if (ngx_strncmp(name->data, "arg_", 4) == 0) {
             n = ngx_min(name->len - 4, 64);
-            p = ngx_slprintf(p, detail + sizeof(detail), "The parameter \"%*s\"",
+            p = ngx_slprintf(p, detail + sizeof(detail),
+                             "The parameter \"%*s\"",
                              n, name->data + 4);
 
         } else {

@@ -69,7 +69,7 @@ ngx_http_smart_header_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 #endif
 
     if (success
-        || ngx_http_smart_attempt_verdict(r, r, r->headers_out.status,
+        || ngx_http_smart_verdict(r, r, r->headers_out.status,
                                           &r->headers_out.content_type))
     {
         ngx_http_smart_hedge_primary_won(ctx);
@@ -127,13 +127,13 @@ ngx_http_smart_header_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
         success = r->cached;
 #endif
 
-        success = success || ngx_http_smart_attempt_verdict(r, r->main,
+        success = success || ngx_http_smart_verdict(r, r->main,
                                                 r->headers_out.status,
                                                 &r->headers_out.content_type);
     }
 
     if (success) {
-        ngx_http_smart_attempt_take_lock(ctx, r);
+        ngx_http_smart_cache_take_lock(ctx, r);
 
         action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
 
@@ -307,7 +307,8 @@ ngx_http_smart_filter_check(ngx_log_t *log)
 
     ngx_log_error(NGX_LOG_EMERG, log, 0,
                   "ngx_http_smart_module must be the last filter module to be "
-                  "loaded: move its \"load_module\" directive below the others");
+                  "loaded: move its \"load_module\" directive below those of "
+                  "the others");
 
     return NGX_ERROR;
 }

@@ -130,7 +130,7 @@ ngx_http_smart_hedge_expire(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
                                          ? r->upstream->start_time
                                          : ngx_current_msec);
         } else {
-            ngx_http_smart_attempt_unlock_cache(r);
+            ngx_http_smart_cache_unlock(r);
         }
     }
 
@@ -189,7 +189,7 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
 
         case NGX_SMART_HEDGE_CANCEL:
             if (a->attempt != attempt) {
-                ngx_http_smart_attempt_cancel(ctx, a->attempt);
+                ngx_http_smart_cancel(ctx, a->attempt);
             }
 
             break;

@@ -94,9 +94,6 @@ ngx_int_t ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx,
 ngx_int_t ngx_http_smart_attempt_done(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
-/* stops the attempt, whatever it is doing */
-void ngx_http_smart_attempt_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
-
 /* the content handler of hedges: runs the location's own, then hooks in */
 ngx_int_t ngx_http_smart_attempt_content(ngx_http_request_t *r);
 
@@ -104,28 +101,50 @@ ngx_int_t ngx_http_smart_attempt_content(ngx_http_request_t *r);
 void ngx_http_smart_attempt_hook(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a);
 
-/* takes a request that waits for a cache lock out of the queue */
-void ngx_http_smart_attempt_unlock_cache(ngx_http_request_t *r);
-
 /* an attempt has ended, ngx_http_smart_result_e tells how; only the first
  * call for it counts */
 void ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result);
 
-/* the winner takes over the primary's cache lock */
-void ngx_http_smart_attempt_take_lock(ngx_http_smart_ctx_t *ctx,
-    ngx_http_request_t *r);
-
 /* notes how an attempt ended that has just failed with a code or a header */
 void ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_int_t rc, ngx_uint_t rejected);
 
-/* 1 if the status and the media type of the answer mean success */
-ngx_uint_t ngx_http_smart_attempt_verdict(ngx_http_request_t *r,
-    ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type);
-
 /* the header filter's part: ends a hedge whose header is not wanted */
 ngx_int_t ngx_http_smart_attempt_discard(ngx_http_request_t *r);
+
+
+/* ngx_http_smart_verdict.c */
+
+/*
+ * 1 if the status and the media type of an answer mean success in the main
+ * request's location; r is the attempt that has it.  Without a type only the
+ * status is judged.
+ */
+ngx_uint_t ngx_http_smart_verdict(ngx_http_request_t *r,
+    ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type);
+
+
+/* ngx_http_smart_cancel.c */
+
+/* stops attempt n, whatever it is doing */
+void ngx_http_smart_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+
+/* ngx_http_smart_cache.c: nothing to do without a cache */
+
+/* before a loser gives up its entry: the winner's error stays in it */
+void ngx_http_smart_cache_keep_error(ngx_http_request_t *r);
+
+/* a request that waits for a lock gives up its entry */
+void ngx_http_smart_cache_unlock(ngx_http_request_t *r);
+
+/* a hedge that has won takes over its primary's lock */
+void ngx_http_smart_cache_take_lock(ngx_http_smart_ctx_t *ctx,
+    ngx_http_request_t *r);
+
+/* takes a request that waits for a lock, r->cache->waiting, out of the queue */
+void ngx_http_smart_cache_stop_waiting(ngx_http_request_t *r);
 
 
 /* ngx_http_smart_main.c */

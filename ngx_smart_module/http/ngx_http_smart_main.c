@@ -61,7 +61,7 @@ ngx_http_smart_main_watch_read(ngx_http_request_t *r)
     for (i = 1; i < NGX_SMART_HEDGE_MAX_ATTEMPTS; i++) {
 
         if (ctx->hedge.alive & (1 << i)) {
-            ngx_http_smart_attempt_cancel(ctx, i);
+            ngx_http_smart_cancel(ctx, i);
             (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, i);
         }
     }
@@ -196,7 +196,7 @@ ngx_http_smart_main_promote(ngx_http_smart_ctx_t *ctx,
 
     if (ngx_http_smart_ctx(r) != ctx) {
 
-        /* a filter has replaced the answer, and error_page maybe the location */
+        /* a filter has replaced the answer, error_page maybe the location */
 
         if (u->cleanup == NULL) {
 

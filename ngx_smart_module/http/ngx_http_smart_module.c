@@ -429,7 +429,7 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     success = (u->headers_in.status_n == (ngx_uint_t) rc
-               && ngx_http_smart_attempt_verdict(r, r, rc, NULL));
+               && ngx_http_smart_verdict(r, r, rc, NULL));
 
     if (success) {
         ngx_http_smart_hedge_primary_won(ctx);

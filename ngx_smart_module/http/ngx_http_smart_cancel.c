@@ -1,0 +1,131 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * How attempts are stopped, whatever they are doing.
+ */
+
+
+#include "ngx_http_smart_hedge.h"
+
+
+static void ngx_http_smart_cancel_primary(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
+static void ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
+static void ngx_http_smart_cancel_late(ngx_http_request_t *r);
+
+
+void
+ngx_http_smart_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    ngx_http_smart_attempt_end(ctx, n, NGX_HTTP_SMART_CANCELLED);
+
+    if (n == 0) {
+        ngx_http_smart_cancel_primary(ctx->request, ctx);
+        return;
+    }
+
+    a = &ctx->race->attempts[n];
+
+    ngx_http_smart_cancel_hedge(a->request, ctx, a);
+}
+
+
+static void
+ngx_http_smart_cancel_primary(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart cancel primary");
+
+    if (u == NULL) {
+        return;
+    }
+
+    if (u->cleanup) {
+
+        if (ctx->hooked) {
+            u->finalize_request = ctx->original.finalize_request;
+            ctx->hooked = 0;
+        }
+
+        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_cache_keep_error(r);
+
+        r->main->count++;
+        (*u->cleanup)(r);
+    }
+
+    ngx_http_smart_main_wait(r);
+}
+
+
+static void
+ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a)
+{
+    ngx_http_upstream_t  *u;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart cancel hedge %ui",
+                   (ngx_uint_t) (a - ctx->race->attempts));
+
+    if (a->done) {
+        return;
+    }
+
+    if (r->aio) {
+        r->write_event_handler = ngx_http_smart_cancel_late;
+        return;
+    }
+
+    a->done = 1;
+
+    r->read_event_handler = ngx_http_request_empty_handler;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    u = r->upstream;
+
+    if (u && u->cleanup) {
+        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_cache_keep_error(r);
+
+        (*u->cleanup)(r);
+
+    } else if (!a->begun) {
+        ngx_http_finalize_request(r, NGX_DONE);
+
+#if (NGX_HTTP_CACHE)
+    } else if (r->cache) {
+        ngx_http_smart_cache_unlock(r);
+        ngx_http_finalize_request(r, NGX_DONE);
+#endif
+
+    }
+
+    r->read_event_handler = ngx_http_request_empty_handler;
+    r->write_event_handler = ngx_http_request_empty_handler;
+}
+
+
+/* a cancelled hedge whose file operation has come to its end */
+static void
+ngx_http_smart_cancel_late(ngx_http_request_t *r)
+{
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hedge_attempt(r);
+
+    ngx_http_smart_cancel_hedge(r, a->post.data, a);
+
+    if (r->connection->error) {
+        (void) ngx_http_post_request(r->main, NULL);
+    }
+}

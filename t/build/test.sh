@@ -62,20 +62,22 @@ suite()
         all="$all${all:+ }$so"
     done
 
+    files=$*
+
     if [ -z "${where##*/asan-*}" ]; then
         set -- TEST_NGINX_TIMEOUT="${TEST_NGINX_TIMEOUT:-10}" \
                TEST_NGINX_SLEEP="${TEST_NGINX_SLEEP:-0.05}" \
-               SMART_TEST_ASAN=1 prove ${PROVE_OPTIONS:+$PROVE_OPTIONS} "$@"
+               SMART_TEST_ASAN=1
         rm -rf "$where/reports"
         mkdir -p "$where/reports"
         chmod 1777 "$where/reports"
     else
-        set -- prove ${PROVE_OPTIONS:+$PROVE_OPTIONS} "$@"
+        set --
     fi
 
     set -- env PERL5LIB="$PERL5LIB" NGX="$ngx" SMART_MODULES="$modules" \
                TEST_NGINX_BINARY="$ngx" TEST_NGINX_LOAD_MODULES="$all" \
-               TEST_NGINX_SERVROOT="$out/servroot" "$@"
+               TEST_NGINX_SERVROOT="$out/servroot" "$@" prove
 
     printf '\n%s: nginx %s\n' "$stage" "$version"
     for word in "$@"; do
@@ -84,10 +86,25 @@ suite()
             *)    printf '%s ' "$word" ;;
         esac
     done
-    printf '\n\n'
+    printf '%s\n\n' "${PROVE_OPTIONS:--j3} $files"
 
     ok=0
-    PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" "$@" || ok=1
+    state=$out/tap/$stage.state
+    mkdir -p "$out/tap"
+    rm -f "$state"
+
+    # shellcheck disable=SC2086
+    if ! PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" \
+         "$@" "${PROVE_OPTIONS:--j3}" --statefile="$state" --state=save $files
+    then
+        # tests compare times, and others ran beside them
+
+        printf '\n%s: what failed, once more and alone\n\n' "$stage"
+
+        PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" \
+            "$@" --statefile="$state" --state=failed,save || ok=1
+    fi
+
     reports || ok=1
 
     return "$ok"

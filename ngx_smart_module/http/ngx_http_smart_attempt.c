@@ -23,9 +23,10 @@ static const char *ngx_http_smart_attempt_failure(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 {
-    ngx_http_request_t        *r, *sr;
-    ngx_http_smart_race_t     *race;
-    ngx_http_smart_attempt_t  *a;
+    ngx_http_request_t          *r, *sr;
+    ngx_http_smart_race_t       *race;
+    ngx_http_smart_attempt_t    *a;
+    ngx_http_smart_main_conf_t  *smcf;
 
     r = ctx->request;
     race = ctx->race;
@@ -64,6 +65,15 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "smart hedge %ui launched after %M", n,
                    ngx_http_smart_hedge_age(ctx));
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
+
+    if (smcf->slice) {
+
+        /* $slice_range has a value only where this is */
+
+        sr->ctx[smcf->slice->ctx_index] = r->ctx[smcf->slice->ctx_index];
+    }
 
     ngx_http_smart_series_start(ctx, n);
 

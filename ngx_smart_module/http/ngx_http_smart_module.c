@@ -505,6 +505,15 @@ ngx_http_smart_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        if (ngx_strcmp(cf->cycle->modules[i]->name,
+                       "ngx_http_slice_filter_module")
+            == 0)
+        {
+            smcf->slice = cf->cycle->modules[i];
+        }
+    }
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);

@@ -72,6 +72,8 @@ typedef struct {
     ngx_array_t                   series;     /* ngx_http_smart_series_t * */
     ngx_uint_t                    npeers;
 
+    ngx_module_t                 *slice;      /* nginx's own, or NULL */
+
     size_t                        zone_size;
     ngx_shm_zone_t               *zone;
     ngx_http_smart_shared_t      *shared;

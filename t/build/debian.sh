@@ -49,7 +49,7 @@ need()
 
     say "installing$missing"
 
-    case " $missing " in *" nginx "*|*" prometheus "*) hold_service ;; esac
+    case " $missing " in *" nginx "*|*" prometheus "*|*" memcached "*) hold_service ;; esac
 
     mkdir -p "$out"
     log=$out/apt-install.log
@@ -67,7 +67,7 @@ need()
 }
 
 
-# the packages of nginx and Prometheus would start servers, nginx on port 80;
+# the packages of nginx and of servers for tests would start them, nginx on port 80;
 # a policy that is there already is the administrator's and stays
 
 policy=/usr/sbin/policy-rc.d
@@ -85,8 +85,8 @@ hold_service()
 
     as_root sh -c "umask 022; cat > $policy" << 'END'
 #!/bin/sh
-# added by build.sh for as long as it installs nginx or Prometheus
-case $1 in nginx|prometheus*) exit 101 ;; *) exit 0 ;; esac
+# added by build.sh for as long as it installs servers
+case $1 in nginx|prometheus*|memcached) exit 101 ;; *) exit 0 ;; esac
 END
     as_root chmod 755 "$policy"
 }

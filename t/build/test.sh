@@ -5,7 +5,11 @@ perl_modules="perl libtest-base-perl libtest-longstring-perl libtext-diff-perl
     libwww-perl libhttp-message-perl liblist-moreutils-perl libipc-run-perl
     liburi-perl"
 test_tools="procps curl openssl nghttp2-client prometheus
-    python3-prometheus-client"
+    python3-prometheus-client memcached ngtcp2-client brotli
+    libnginx-mod-http-lua
+    libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
+    libnginx-mod-http-brotli-filter libnginx-mod-http-subs-filter
+    libnginx-mod-http-js libnginx-mod-http-set-misc"
 
 
 # Test::Nginx is in Debian's sid alone: unpacked into build/, not installed
@@ -86,7 +90,7 @@ suite()
             *)    printf '%s ' "$word" ;;
         esac
     done
-    printf '%s\n\n' "${PROVE_OPTIONS:--j3} $files"
+    printf '%s\n\n' "${PROVE_OPTIONS:--j4} $files"
 
     ok=0
     state=$out/tap/$stage.state
@@ -95,7 +99,7 @@ suite()
 
     # shellcheck disable=SC2086
     if ! PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" \
-         "$@" "${PROVE_OPTIONS:--j3}" --statefile="$state" --state=save $files
+         "$@" "${PROVE_OPTIONS:--j4}" --statefile="$state" --state=save $files
     then
         # tests compare times, and others ran beside them
 

@@ -26,11 +26,13 @@ ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     uint64_t                    timeout;
     ngx_http_smart_loc_conf_t  *slcf;
 
-    if (ctx->replaced) {
+    slcf = ctx->conf;
+
+    if (ctx->replaced || (slcf->timeout == NGX_TIMER_INFINITE
+                          && slcf->timeout_index == NGX_ERROR))
+    {
         return NGX_OK;
     }
-
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
 
     if (slcf->timeout_index != NGX_ERROR) {
 
@@ -40,8 +42,7 @@ ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         }
 
     } else {
-        timeout = slcf->timeout == NGX_TIMER_INFINITE ? NGX_SMART_PARSE_INFINITE
-                                                      : slcf->timeout;
+        timeout = slcf->timeout;
     }
 
     /* no request lives for 24 days */

@@ -22,6 +22,8 @@ static void ngx_http_smart_error_json_text(ngx_smart_json_t *json,
     ngx_http_request_t *r, ngx_int_t status);
 static void ngx_http_smart_error_json_failures(ngx_smart_json_t *json,
     ngx_http_smart_ctx_t *ctx);
+static ngx_msec_t ngx_http_smart_error_elapsed(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
 static u_char *ngx_http_smart_error_log_attempt(u_char *p, u_char *last,
     ngx_http_smart_attempt_t *a);
 
@@ -70,17 +72,7 @@ static size_t
 ngx_http_smart_error_json(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_int_t status, u_char *data, size_t size)
 {
-    ngx_msec_t        elapsed;
     ngx_smart_json_t  json;
-
-    elapsed = ngx_http_smart_elapsed(r);
-
-    if (status == NGX_HTTP_GATEWAY_TIME_OUT) {
-
-        /* two clocks, each in whole milliseconds */
-
-        elapsed = ngx_max(elapsed, ctx->timeout);
-    }
 
     ngx_smart_json_init(&json, (char *) data, size);
     ngx_smart_json_open(&json, '{');
@@ -100,7 +92,7 @@ ngx_http_smart_error_json(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     }
 
     ngx_smart_json_key(&json, "time_spent");
-    ngx_smart_json_seconds(&json, elapsed);
+    ngx_smart_json_seconds(&json, ngx_http_smart_error_elapsed(r, ctx));
 
     ngx_smart_json_key(&json, "attempts");
     ngx_smart_json_uint(&json, ctx->hedge.started);
@@ -206,6 +198,22 @@ ngx_http_smart_error_json_failures(ngx_smart_json_t *json,
 }
 
 
+/* what ended at its deadline took as long: two clocks count whole ms here */
+static ngx_msec_t
+ngx_http_smart_error_elapsed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
+{
+    ngx_msec_t  elapsed;
+
+    elapsed = ngx_http_smart_elapsed(r);
+
+    if (ctx->outcome == NGX_HTTP_SMART_TIMEOUT) {
+        elapsed = ngx_max(elapsed, ctx->timeout);
+    }
+
+    return elapsed;
+}
+
+
 void
 ngx_http_smart_error_log(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 {
@@ -225,7 +233,7 @@ ngx_http_smart_error_log(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "smart: %s after %M ms, %ud attempt%s%*s",
                   ngx_http_smart_outcome_names[ctx->outcome],
-                  ngx_http_smart_elapsed(r),
+                  ngx_http_smart_error_elapsed(r, ctx),
                   (unsigned) ctx->hedge.started,
                   ctx->hedge.started == 1 ? "" : "s",
                   (size_t) (p - line), line);

@@ -245,7 +245,10 @@ ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx)
     ngx_http_smart_timer_del(&ctx->timer);
     ngx_http_smart_hedge_unhook(ctx);
     ngx_http_smart_attempt_end(ctx, 0, NGX_HTTP_SMART_WON);
-    ngx_http_smart_main_merge_states(ctx);
+
+    if (ctx->race) {
+        ngx_http_smart_main_merge_states(ctx);
+    }
 
     ctx->outcome = NGX_HTTP_SMART_PRIMARY;
 }

@@ -243,7 +243,10 @@ ngx_http_smart_cleanup(void *data)
 
     ngx_http_smart_timer_del(&ctx->timer);
 
-    ngx_http_smart_hedge_close(ctx);
+    if (ctx->outcome != NGX_HTTP_SMART_PRIMARY) {
+        ngx_http_smart_hedge_close(ctx);
+    }
+
     ngx_http_smart_series_leave(ctx);
 }
 

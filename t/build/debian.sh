@@ -67,8 +67,8 @@ need()
 }
 
 
-# the packages of nginx and of servers for tests would start them, nginx on port 80;
-# a policy that is there already is the administrator's and stays
+# the packages of nginx and of the servers for tests would start them, nginx on
+# port 80; a policy that is there already is the administrator's and stays
 
 policy=/usr/sbin/policy-rc.d
 held=

@@ -76,7 +76,7 @@ ngx_http_smart_handler(ngx_http_request_t *r)
     }
 
     if (ngx_http_smart_plan(r, slcf, &plan) != NGX_OK) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (plan->extra == 0 && slcf->timeout == NGX_TIMER_INFINITE
@@ -87,7 +87,7 @@ ngx_http_smart_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_smart_create_ctx(r, slcf);
     if (ctx == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->plan = plan;

@@ -156,3 +156,76 @@ location = /sleep2 { proxy_pass http://$TEST_NGINX_UP1/?s=delay:1000; proxy_read
  "GET /stale/?id=a&s=body:old|hang|body:new|hang"]
 --- response_body eval
 ["old", "ok\n", "ok\n", "new", "new"]
+
+
+
+=== TEST 9: a refused answer leads to another hedged location
+--- config
+location /refused/ {
+    smart_hedge 5s;
+    proxy_cache c;
+    proxy_cache_valid 200 1m;
+    error_page 412 /fallback;
+    proxy_pass http://u;
+}
+location = /fallback {
+    internal;
+    smart_hedge 5s;
+    proxy_pass http://$TEST_NGINX_UP1/?s=body:fallback;
+}
+--- request
+GET /refused/?id=a&s=h:ETag=%2522y%2522;body:x
+--- more_headers
+If-Match: "x"
+--- error_code: 412
+--- response_body: fallback
+
+
+
+=== TEST 10: the same with the answer of a hedge, twice
+--- config
+location /refused/ {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 200 1m;
+    error_page 412 /fallback;
+    proxy_pass http://u;
+}
+location = /fallback {
+    internal;
+    smart_hedge 5s;
+    proxy_pass http://$TEST_NGINX_UP1/?s=body:fallback;
+}
+--- request eval
+["GET /refused/?id=a&s=hang|h:ETag=%2522y%2522;body:x",
+ "GET /refused/?id=b&s=hang|h:ETag=%2522y%2522;body:x"]
+--- more_headers
+If-Match: "x"
+--- error_code eval
+[412, 412]
+--- response_body eval
+["fallback", "fallback"]
+--- ctl
+cancelled?id=b => attempts=2 done=1 cancelled=1 open=0
+
+
+
+=== TEST 11: an error that a hedge brought stays cached
+--- config
+location /negative/ {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 404 1m;
+    proxy_intercept_errors on;
+    error_page 404 /404;
+    proxy_pass http://u;
+}
+location = /404 { internal; return 404 "page"; }
+--- pipelined_requests eval
+["GET /negative/?id=a&s=hang|status:404", "GET /negative/?id=a&s=hang|status:404"]
+--- error_code eval
+[404, 404]
+--- response_body eval
+["page", "page"]
+--- ctl
+cancelled?id=a => attempts=2 done=1 cancelled=1 open=0

@@ -65,6 +65,8 @@ Content-Length: 10\r
 --- error_code: 504
 --- logged
 504 timeout attempts=1 suppressed=- upstream=PEER
+--- error_log eval
+qr/1 attempt: \S+ cancelled after \d{1,3} ms/
 --- ctl
 cancelled?id=a => attempts=1 done=0 cancelled=1 open=0
 

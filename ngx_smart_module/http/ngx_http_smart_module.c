@@ -380,6 +380,13 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     age = ngx_http_smart_hedge_age(ctx);
 
+    if (ctx->race) {
+
+        /* a deadline may have made it before the primary was known */
+
+        ctx->race->attempts[0].start = ngx_current_msec - age;
+    }
+
     if (ctx->plan->extra == 0) {
         ngx_http_smart_hedge_arm(ctx, NGX_TIMER_INFINITE);
 

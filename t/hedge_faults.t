@@ -30,6 +30,7 @@ run_tests();
 __DATA__
 
 === TEST 1: a deadline while a body is read, before an upstream of a variable
+--- no_ctl
 --- config
 location / {
     smart_timeout 300ms;
@@ -49,6 +50,7 @@ Content-Length: 10\r
 
 
 === TEST 2: a deadline of such an upstream after the body came in parts
+--- no_ctl
 --- config
 location / {
     smart_timeout 600ms;

@@ -159,7 +159,8 @@ END
 }
 
 
-# sets src to the unpacked, patched source of nginx $1
+# sets src to the unpacked source of nginx $1: with Debian's patches, or as nginx
+# published it where a mirror has dropped what its index still lists
 
 debian_source()
 {
@@ -203,10 +204,21 @@ debian_source()
                 return
             fi
 
-            tried=yes
+            tried="$tried $suite=$found"
             rm -f "$dir/fresh"
             say "$(grep '^E: ' "$log" | head -n 1)"
         done
+    done
+
+    for found in $tried; do
+        archive "${found%%=*}" deb-src
+        found=${found#*=}
+        say "fetching nginx $1 without Debian's patches"
+
+        if unpack_orig "$found" "$1" > "$log" 2>&1; then
+            unset APT_CONFIG
+            return
+        fi
     done
 
     if [ -n "$tried" ]; then
@@ -227,6 +239,24 @@ unpack_source()
 
     (cd "$get" && apt-get -q source --download-only "nginx=$1" \
      && dpkg-source -x ./*.dsc "$src") \
+        && rm -rf "$get" \
+        && touch "$src/.unpacked"
+}
+
+
+# the tarball of nginx itself, which the index signs too
+
+unpack_orig()
+{
+    get=$out/src/get
+
+    rm -rf "$src" "$get"
+    mkdir -p "$get"
+
+    (cd "$get" && apt-get -q source --download-only --tar-only "nginx=$1" \
+     && mkdir nginx \
+     && tar xf nginx_"$2".orig.tar.* -C nginx --strip-components=1 \
+     && mv nginx "$src") \
         && rm -rf "$get" \
         && touch "$src/.unpacked"
 }

@@ -11,10 +11,9 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use SmartServer;
 use SmartMetrics;
-use Time::HiRes qw( sleep );
+use SmartPrometheus;
 
 my $temp = File::Temp->newdir;
-my $prometheus;
 
 # nothing of this is left out where a tool is missing
 
@@ -218,10 +217,7 @@ sub bytes {
 
 
 sub check_prometheus {
-    my $port = SmartServer::free_port();
-    my $addr = "127.0.0.1:$port";
-
-    SmartServer::spew("$temp/prometheus.yml", <<"YAML");
+    my $prom = SmartPrometheus->start(<<"YAML");
 global:
   scrape_interval: 1s
 scrape_configs:
@@ -231,36 +227,25 @@ scrape_configs:
     metrics_path: /text
     static_configs: [{targets: ['${\( $ngx->addr )}']}]
   - job_name: itself
-    static_configs: [{targets: ['$addr']}]
+    static_configs: [{targets: ['%%ADDR%%']}]
 YAML
-
-    $prometheus = fork;
-    die "fork: $!" if !defined $prometheus;
-
-    if (!$prometheus) {
-        open STDOUT, '>', "$temp/prometheus.log";
-        open STDERR, '>&', \*STDOUT;
-        exec '/usr/bin/prometheus', "--config.file=$temp/prometheus.yml",
-            "--storage.tsdb.path=$temp/tsdb", "--web.listen-address=$addr",
-            '--log.level=debug' or POSIX::_exit(1);
-    }
 
     my @jobs = qw( openmetrics text );
 
     ok(SmartServer::wait_for(sub {
         my %up = map { $_->{metric}{job} => $_->{value}[1] }
-                 query($addr, 'up');
-        my @seen = query($addr, 'nginx_smart_requests_total');
+                 $prom->query('up');
+        my @seen = $prom->query('nginx_smart_requests_total');
 
         return @seen && !grep { !$up{$_} } @jobs, 'itself';
     }, 30), 'Prometheus is up, and so are its targets')
-        or diag SmartServer::slurp("$temp/prometheus.log");
+        or diag $prom->log;
 
     # two scrapes of each, so that there are rates
 
     $ngx->get('/c?s=ok');
     ok(SmartServer::wait_for(sub {
-        my @new = query($addr, 'sum by (job) (nginx_smart_requests_total)');
+        my @new = $prom->query('sum by (job) (nginx_smart_requests_total)');
 
         return 2 == grep { $_->{value}[1] == 11 } @new;
     }, 15), 'a request more is seen by the next scrapes');
@@ -268,25 +253,26 @@ YAML
     my $m = SmartMetrics->scrape($ngx->addr, '/metrics');
 
     for my $job (@jobs) {
-        query_job($addr, $job, $m);
+        query_job($prom, $job, $m);
     }
 
-    my ($equal) = query($addr, 'count(nginx_smart_requests_total'
+    my ($equal) = $prom->query(
+        'count(nginx_smart_requests_total'
         . '{job="text"} == ignoring(job) nginx_smart_requests_total'
         . '{job="openmetrics"})');
     is($equal->{value}[1], 5 * $m->owners,
        'both protocols are the same series');
 
     for my $what (qw( duplicate_timestamp out_of_order out_of_bounds )) {
-        my ($n) = query($addr,
+        my ($n) = $prom->query(
             "prometheus_target_scrapes_sample_${what}_total");
         is($n->{value}[1], 0, "no sample is $what");
     }
 
     # the types are what Prometheus learned from the text
 
-    my $metadata = ask($addr, '/api/v1/targets/metadata?match_target='
-                              . escape('{job="openmetrics"}'));
+    my $metadata = $prom->ask('/api/v1/targets/metadata?match_target='
+                              . SmartPrometheus::escape('{job="openmetrics"}'));
     my %types = map { $_->{metric} => $_->{type} } @{ $metadata->{data} };
 
     is($types{nginx_smart_requests}, 'counter', 'metadata: counter');
@@ -299,17 +285,16 @@ YAML
     like($log, qr{^/metrics application/openmetrics-text; version=1\.0\.0}m,
          'one of them was OpenMetrics');
     like($log, qr{^/text text/plain; version=0\.0\.4}m, 'the other was not');
-    unlike(SmartServer::slurp("$temp/prometheus.log"),
-           qr/level=(?:warn|error)|err=|scrape.*(?:failed|error)/i,
-           'Prometheus has nothing to complain about');
+    is(join('', $prom->errors), '',
+       'Prometheus has nothing to complain about');
 }
 
 
 sub query_job {
-    my ($addr, $job, $m) = @_;
+    my ($prom, $job, $m) = @_;
 
-    my ($n) = query($addr,
-                    "count({job=\"$job\",__name__=~\"nginx_smart_.*\"})");
+    my ($n) = $prom->query(
+        "count({job=\"$job\",__name__=~\"nginx_smart_.*\"})");
     is($n->{value}[1], scalar @{ $m->{samples} }, "$job: as many series");
 
     for my $name (qw( requests_total outcomes_total attempts_total
@@ -319,7 +304,7 @@ sub query_job {
                       attempt_duration_seconds_bucket delay_seconds
                       zone_size_bytes requests_in_flight build_info ))
     {
-        my @got = query($addr, "nginx_smart_$name\{job=\"$job\"}");
+        my @got = $prom->query("nginx_smart_$name\{job=\"$job\"}");
         my %got;
 
         for my $row (@got) {
@@ -335,53 +320,13 @@ sub query_job {
         is_deeply(\%got, \%expected, "$job: $name");
     }
 
-    my ($p) = query($addr, 'histogram_quantile(0.99, sum by (le) '
+    my ($p) = $prom->query('histogram_quantile(0.99, sum by (le) '
                            . "(nginx_smart_request_duration_seconds_bucket"
                            . "{job=\"$job\",location=\"/b\"}))");
     cmp_ok($p->{value}[1], '>', 0.075, "$job: a quantile of the slow ones");
     cmp_ok($p->{value}[1], '<=', 10, "$job: and it is one");
 
-    my ($named) = query($addr, "nginx_smart_requests_total{job=\"$job\","
+    my ($named) = $prom->query("nginx_smart_requests_total{job=\"$job\","
                                . 'location="two\nlines",code="4xx"}');
     is($named->{value}[1], 1, "$job: asked for by an escaped label");
-}
-
-
-sub query {
-    my ($addr, $query) = @_;
-
-    my $answer = ask($addr, '/api/v1/query?query=' . escape($query));
-
-    return @{ $answer->{data}{result} || [] };
-}
-
-
-sub ask {
-    my ($addr, $uri) = @_;
-
-    my $c = SmartServer::Client->connect(addr => $addr) or return {};
-
-    $c->request($uri, close => 1);
-    $c->read_header or return {};
-
-    my $body = $c->read_body(keep => 1 << 26)->{body};
-
-    return eval { JSON::PP::decode_json($body) } // {};
-}
-
-
-sub escape {
-    my ($text) = @_;
-
-    return $text =~ s/([^A-Za-z0-9_])/sprintf '%%%02X', ord $1/ger;
-}
-
-
-END {
-    if ($prometheus) {
-        local $?;
-
-        kill KILL => $prometheus;
-        waitpid $prometheus, 0;
-    }
 }

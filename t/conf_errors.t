@@ -7,8 +7,11 @@ use SmartServer;
 # A directive, what is accepted, and what is refused with the word that the
 # message must blame and a pattern of what it must say is allowed.
 
-my $delay  = qr/"off" or a time such as "300ms"/;
+my $delay  = qr/"off", a time such as "300ms", or a percentile from "p50" to/;
 my $param  = qr/"extra=N" or "step=time", each once/;
+my $each   = qr/"extra=N", "step=time", "min=time", "max=time" or "warmup=N", each/;
+my $bound  = qr/a time such as "50ms", "min" not above "max"/;
+my $warmup = qr/a number from 0 to 1000000/;
 my $extra  = qr/a number from 1 to 7/;
 my $step   = qr/a time such as "50ms"/;
 my $method = qr/a method such as GET, HEAD, PUT or DELETE/;
@@ -30,7 +33,9 @@ my @table = (
      [qw( off 0 1 300ms 1s 2m 1h 1m30s 23d )],
      ['50ms extra=1', '50ms extra=7', '50ms step=10ms', '50ms step=0',
       '50ms extra=2 step=1s', '50ms step=1s extra=2', '$arg_x',
-      '${arg_x}ms extra=$arg_y', '$arg_x extra=99', '"50ms extra=2"'],
+      '${arg_x}ms extra=$arg_y', '$arg_x extra=99', '"50ms extra=2"',
+      'p50', 'p95', 'p99.9', 'p95 extra=2 step=5ms min=1ms max=2s warmup=10',
+      'p95 warmup=0 min=1s max=1s', '$arg_x min=99'],
      {
          'soon' => ['soon', $delay], '-1' => ['-1', $delay],
          '1.5s' => ['1.5s', $delay], '+1s' => ['\+1s', $delay],
@@ -38,7 +43,18 @@ my @table = (
          '99999999999999999999' => ['99999999999999999999', $delay],
          '100d' => ['100d', $delay], '""' => ['', $delay],
          'OFF' => ['OFF', $delay], 'on' => ['on', $delay],
-         'p95x' => ['p95x', qr/"off"/], 'p0' => ['p0', qr/"off"/],
+         'p95x' => ['p95x', $delay], 'p0' => ['p0', $delay],
+         'p49' => ['p49', $delay], 'p100' => ['p100', $delay],
+         'p99.99' => ['p99\.99', $delay], 'P95' => ['P95', $delay],
+         'p95 min=x' => ['min=x', $bound], 'p95 max=-1' => ['max=-1', $bound],
+         'p95 min=2s max=1s' => ['max=1s', $bound],
+         'p95 warmup=x' => ['warmup=x', $warmup],
+         'p95 warmup=1000001' => ['warmup=1000001', $warmup],
+         'p95 min=1s min=1s' => ['min=1s', $each],
+         'p95 warmup=' => ['warmup=', $each], 'p95 p99' => ['p99', $each],
+         '50ms min=1ms' => ['min=1ms', $param],
+         '50ms max=1s' => ['max=1s', $param],
+         '50ms warmup=5' => ['warmup=5', $param],
          'extra=2' => ['extra=2', $delay], 'extra=2 50ms' => ['extra=2', $delay],
          'off extra=2' => ['extra=2', qr/nothing after "off"/],
          'off off' => ['off', qr/nothing after "off"/],

@@ -90,13 +90,13 @@ location / { smart_hedge $policy; proxy_pass http://u; }
 --- after
 my @warn = map { /\[warn\] \S+ \S+ smart: (.*?), client/ } error_log();
 is(CORE::join("\n", @warn, ''), <<'END', "$name - warnings");
-not hedged, invalid value "soon" in "smart_hedge", it must be "off" or a time such as "300ms"
+not hedged, invalid value "soon" in "smart_hedge", it must be "off", a time such as "300ms", or a percentile from "p50" to "p99.9"
 not hedged, invalid value "extra=9" in "smart_hedge", it must be a number from 1 to 7
-not hedged, invalid value "" in "smart_hedge", it must be "off" or a time such as "300ms"
+not hedged, invalid value "" in "smart_hedge", it must be "off", a time such as "300ms", or a percentile from "p50" to "p99.9"
 not hedged, invalid value "now" in "smart_hedge", it must be nothing after "off"
 not hedged, invalid value "extra=1" in "smart_hedge", it must be "extra=N" or "step=time", each once
 not hedged, invalid value "step=x" in "smart_hedge", it must be a time such as "50ms"
-not hedged, invalid value "-1ms" in "smart_hedge", it must be "off" or a time such as "300ms"
+not hedged, invalid value "-1ms" in "smart_hedge", it must be "off", a time such as "300ms", or a percentile from "p50" to "p99.9"
 END
 --- ctl
 count?id=bad => 1

@@ -20,6 +20,11 @@
 #endif
 
 
+/* nginx has atomic operations on whole words only */
+
+#define ngx_http_smart_add32(value, add)  __sync_fetch_and_add(value, add)
+
+
 /* from 1.23.0 on multiple headers of one name are linked */
 
 #if (nginx_version >= 1023000)

@@ -56,6 +56,12 @@ typedef struct {
     uint64_t  step;              /* ms, between hedges; 0: all together */
     uint8_t   extra;             /* hedges at most; 0: hedging is off */
     uint8_t   own_failure;       /* FAIL instead of PASS */
+
+    /* where the delay is a percentile of latencies, which the caller knows */
+    uint16_t  percentile;        /* tenths of a percent; 0: it is "delay" */
+    uint32_t  warmup;            /* so many latencies must be known */
+    uint32_t  min;               /* ms */
+    uint32_t  max;               /* ms */
 } ngx_smart_hedge_plan_t;
 
 

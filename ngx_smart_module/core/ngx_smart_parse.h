@@ -48,8 +48,8 @@ ngx_smart_parse_e ngx_smart_parse_timeout(const char *p, size_t len,
 
 /*
  * The whole value of "smart_hedge": a delay and its parameters, separated by
- * blanks, or "off".  Sets delay, step and extra of the plan; "error" tells
- * what is wrong after NGX_SMART_PARSE_INVALID.
+ * blanks, or "off".  Sets all of the plan but own_failure; "error" tells what
+ * is wrong after NGX_SMART_PARSE_INVALID.
  */
 ngx_smart_parse_e ngx_smart_parse_hedge(const char *p, size_t len,
     ngx_smart_hedge_plan_t *plan, ngx_smart_parse_error_t *error);

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_policy.h"
 #include "ngx_http_smart_series.h"
 
 
@@ -36,6 +37,7 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     a->post.handler = ngx_http_smart_attempt_done;
     a->post.data = ctx;
     a->start = ngx_current_msec;
+    a->begin = (uint32_t) ngx_http_smart_policy_now();
 
     if (race->content_handler == NULL) {
         race->content_handler = r->content_handler;
@@ -470,5 +472,6 @@ ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         }
     }
 
+    ngx_http_smart_policy_end(ctx, n, result, age);
     ngx_http_smart_series_finish(ctx, n, r, result, age);
 }

@@ -56,7 +56,7 @@ ngx_http_smart_cancel_primary(ngx_http_request_t *r,
             ctx->hooked = 0;
         }
 
-        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_peer_charge(r, ctx->delay);
         ngx_http_smart_cache_keep_error(r);
 
         r->main->count++;
@@ -94,7 +94,7 @@ ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
     u = r->upstream;
 
     if (u && u->cleanup) {
-        ngx_http_smart_peer_charge(r, ctx->plan->delay);
+        ngx_http_smart_peer_charge(r, ctx->delay);
         ngx_http_smart_cache_keep_error(r);
 
         (*u->cleanup)(r);

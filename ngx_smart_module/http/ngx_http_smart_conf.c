@@ -8,6 +8,7 @@
 
 #include "ngx_http_smart_module.h"
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_policy.h"
 #include "ngx_http_smart_series.h"
 #include "ngx_http_smart_directives.h"
 
@@ -236,6 +237,15 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                                  ngx_http_smart_hedge_timer);
         if (conf->timers == NULL) {
             return NGX_CONF_ERROR;
+        }
+
+        if (conf->plan.extra || conf->hedge) {
+
+            conf->policy = ngx_pcalloc(cf->pool,
+                                       sizeof(ngx_http_smart_policy_t));
+            if (conf->policy == NULL) {
+                return NGX_CONF_ERROR;
+            }
         }
 
         if (ngx_http_smart_series_add(cf, conf) != NGX_OK) {

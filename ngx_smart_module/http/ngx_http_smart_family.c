@@ -255,14 +255,14 @@ ngx_http_smart_family_in_flight(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family)
 {
     ngx_uint_t               i, n;
-    ngx_atomic_int_t         sum;
+    int64_t                  sum;
     ngx_smart_prom_label_t   labels[3];
 
     n = ngx_http_smart_family_labels(row, family, labels);
     sum = 0;
 
     for (i = 0; i < row->smcf->shared->processes; i++) {
-        sum += (ngx_atomic_int_t) row->series->in_flight[i];
+        sum += (int32_t) row->series->in_flight[i];
     }
 
     ngx_smart_prom_number(&row->prom, &family->prom, labels, n,

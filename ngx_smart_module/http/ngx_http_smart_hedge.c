@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_policy.h"
 #include "ngx_http_smart_series.h"
 
 
@@ -78,7 +79,7 @@ ngx_http_smart_hedge_due(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     if (!ctx->begun) {
 
         if (u->cleanup == NULL) {
-            ngx_http_smart_hedge_arm(ctx, ngx_max(ctx->plan->delay,
+            ngx_http_smart_hedge_arm(ctx, ngx_max(ctx->delay,
                                                   NGX_HTTP_SMART_AGAIN));
             return;
         }
@@ -259,7 +260,7 @@ static ngx_uint_t
 ngx_http_smart_hedge_allowed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_uint_t wanted)
 {
-    ngx_uint_t                  n;
+    ngx_uint_t                  n, reason;
     ngx_http_smart_loc_conf_t  *slcf;
 
     slcf = ctx->conf;
@@ -275,6 +276,13 @@ ngx_http_smart_hedge_allowed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     if (ngx_http_smart_hedge_body(r, slcf) != NGX_OK) {
         ngx_http_smart_hedge_suppress(ctx, NGX_HTTP_SMART_BODY);
+        return 0;
+    }
+
+    reason = ngx_http_smart_policy_refusal(ctx);
+
+    if (reason != NGX_HTTP_SMART_NOT_SUPPRESSED) {
+        ngx_http_smart_hedge_suppress(ctx, reason);
         return 0;
     }
 

@@ -26,6 +26,7 @@ typedef struct {
 
     ngx_msec_t                    start;
     ngx_msec_t                    end;
+    uint32_t                      begin;       /* us; not of the primary */
     ngx_str_t                     peer;
     ngx_uint_t                    status;      /* of the answer, or 0 */
     const char                   *failure;     /* why there is no answer */

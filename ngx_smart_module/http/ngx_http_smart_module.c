@@ -6,6 +6,7 @@
 
 #include "ngx_http_smart_module.h"
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_policy.h"
 #include "ngx_http_smart_series.h"
 
 
@@ -337,8 +338,7 @@ ngx_http_smart_content_handler(ngx_http_request_t *r)
 
     /* the body of the request or a cache lock is waited for */
 
-    ngx_http_smart_hedge_arm(ctx, ctx->plan->extra ? ctx->plan->delay
-                                                   : NGX_TIMER_INFINITE);
+    ngx_http_smart_hedge_arm(ctx, ngx_http_smart_policy_begin(ctx, 0));
 
     return rc;
 }
@@ -348,7 +348,7 @@ void
 ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_msec_t start)
 {
-    ngx_msec_t              age;
+    ngx_msec_t              age, left;
     ngx_http_smart_race_t  *race;
 
     ctx->begun = 1;
@@ -374,11 +374,12 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         }
     }
 
+    age = ngx_http_smart_hedge_age(ctx);
+    left = ngx_http_smart_policy_begin(ctx, age);
+
     ngx_http_smart_series_begin(ctx);
 
     ngx_smart_hedge_begin(&ctx->hedge);
-
-    age = ngx_http_smart_hedge_age(ctx);
 
     if (ctx->race) {
 
@@ -387,14 +388,7 @@ ngx_http_smart_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         ctx->race->attempts[0].start = ngx_current_msec - age;
     }
 
-    if (ctx->plan->extra == 0) {
-        ngx_http_smart_hedge_arm(ctx, NGX_TIMER_INFINITE);
-
-    } else {
-        ngx_http_smart_hedge_arm(ctx, ctx->plan->delay > age
-                                      ? (ngx_msec_t) ctx->plan->delay - age
-                                      : 0);
-    }
+    ngx_http_smart_hedge_arm(ctx, left);
 }
 
 

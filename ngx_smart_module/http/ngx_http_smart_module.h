@@ -29,6 +29,9 @@
 typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
 typedef struct ngx_http_smart_race_s  ngx_http_smart_race_t;
 
+/* see ngx_http_smart_policy.h */
+typedef struct ngx_http_smart_policy_s  ngx_http_smart_policy_t;
+
 
 /* what became of a request; the order is that of the names in variables */
 typedef enum {
@@ -125,6 +128,7 @@ typedef struct {
 
     ngx_str_t                     name;
     ngx_http_smart_series_t      *series;     /* NULL: not counted */
+    ngx_http_smart_policy_t      *policy;     /* NULL: never hedged */
 
     ngx_http_smart_timers_t      *timers;
 } ngx_http_smart_loc_conf_t;
@@ -153,6 +157,9 @@ struct ngx_http_smart_ctx_s {
     uint32_t                      start;      /* of the primary, ms */
     uint32_t                      timeout;    /* ms */
 
+    uint32_t                      begin;      /* of the primary, us */
+    uint32_t                      delay;      /* in force, ms */
+
     ngx_smart_hedge_t             hedge;
 
     unsigned                      outcome:4;
@@ -165,6 +172,7 @@ struct ngx_http_smart_ctx_s {
     unsigned                      parked:1;
     unsigned                      keepalive:1;
     unsigned                      replaced:1; /* by an internal redirect */
+    unsigned                      warming:1;  /* "delay" is not in force */
 };
 
 

@@ -323,7 +323,7 @@ ngx_http_smart_series_enter(ngx_http_smart_ctx_t *ctx)
     series = ctx->conf->series;
 
     if (series) {
-        (void) ngx_atomic_fetch_add(&series->in_flight[ngx_process_slot], 1);
+        (void) ngx_http_smart_add32(&series->in_flight[ngx_process_slot], 1);
     }
 }
 
@@ -336,7 +336,7 @@ ngx_http_smart_series_leave(ngx_http_smart_ctx_t *ctx)
     series = ctx->conf->series;
 
     if (series) {
-        (void) ngx_atomic_fetch_add(&series->in_flight[ngx_process_slot], -1);
+        (void) ngx_http_smart_add32(&series->in_flight[ngx_process_slot], -1);
     }
 }
 
@@ -344,10 +344,23 @@ ngx_http_smart_series_leave(ngx_http_smart_ctx_t *ctx)
 void
 ngx_http_smart_series_begin(ngx_http_smart_ctx_t *ctx)
 {
+    ngx_msec_t                delay;
+    ngx_http_smart_series_t  *series;
+
     ngx_http_smart_series_start(ctx, 0);
 
-    if (ctx->conf->hedge && ctx->conf->series) {
-        ctx->conf->series->delay = ctx->plan->delay;
+    series = ctx->conf->series;
+
+    if (series == NULL
+        || (ctx->conf->hedge == NULL && ctx->plan->percentile == 0))
+    {
+        return;
+    }
+
+    delay = ctx->warming ? 0 : ctx->delay;
+
+    if (series->delay != delay) {
+        series->delay = delay;
     }
 }
 

@@ -169,12 +169,16 @@ ngx_http_smart_variable_delay(ngx_http_request_t *r,
 
     ctx = ngx_http_smart_find_ctx(r);
 
-    if (ctx == NULL || ctx->plan == NULL || ctx->plan->extra == 0) {
+    if (ctx == NULL || ctx->plan == NULL || ctx->plan->extra == 0
+        || (ctx->plan->percentile && (!ctx->begun || ctx->warming)))
+    {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    return ngx_http_smart_variable_number(r, v, ctx->plan->delay);
+    return ngx_http_smart_variable_number(r, v, ctx->plan->percentile
+                                                ? ctx->delay
+                                                : ctx->plan->delay);
 }
 
 

@@ -51,7 +51,9 @@ ngx_http_smart_zone_add(ngx_conf_t *cf)
         sizeof(ngx_http_smart_series_t),
         sizeof(ngx_http_smart_peer_series_t),
         offsetof(ngx_http_smart_series_t, requests),
+        offsetof(ngx_http_smart_series_t, sketch),
         offsetof(ngx_http_smart_series_t, in_flight),
+        NGX_SMART_SKETCH_STEPS,
         NGX_SMART_PROM_BUCKETS,
         NGX_HTTP_SMART_OUTCOMES,
         NGX_HTTP_SMART_RESULTS,
@@ -207,7 +209,9 @@ ngx_http_smart_zone_locations(ngx_slab_pool_t *shpool,
 
         slot->named = generation;
 
-        location[i].conf->series->delay = location[i].conf->plan.delay;
+        if (location[i].conf->plan.percentile == 0) {
+            location[i].conf->series->delay = location[i].conf->plan.delay;
+        }
 
         series = ngx_array_push(&smcf->series);
         if (series == NULL) {

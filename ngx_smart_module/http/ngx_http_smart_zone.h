@@ -12,6 +12,7 @@
 
 #include "../common/ngx_http_smart_compat.h"
 #include "../core/ngx_smart_prom.h"
+#include "../core/ngx_smart_sketch.h"
 
 
 #define NGX_HTTP_SMART_OUTCOMES  7
@@ -51,8 +52,10 @@ typedef struct {
     ngx_http_smart_histogram_t    requests;
     ngx_http_smart_histogram_t    attempts[2];
 
+    ngx_smart_sketch_t            sketch;
+
     /* by the process slot of the worker, which resets its own */
-    ngx_atomic_t                  in_flight[NGX_MAX_PROCESSES];
+    uint32_t                      in_flight[NGX_MAX_PROCESSES];
 } ngx_http_smart_series_t;
 
 

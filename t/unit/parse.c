@@ -92,6 +92,14 @@ hedges(const char *path)
         switch (rc) {
 
         case NGX_SMART_PARSE_OK:
+            if (plan.percentile) {
+                snprintf(text, sizeof(text), "p=%u min=%u max=%u warmup=%u "
+                         "step=%" PRIu64 " extra=%u%s", plan.percentile,
+                         plan.min, plan.max, plan.warmup, plan.step,
+                         plan.extra, plan.delay ? ", delay" : "");
+                break;
+            }
+
             snprintf(text, sizeof(text), "delay=%" PRIu64 " step=%" PRIu64
                      " extra=%u", plan.delay, plan.step, plan.extra);
             break;

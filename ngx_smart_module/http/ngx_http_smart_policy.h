@@ -1,0 +1,54 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * When a hedge is due, and whether it may be sent: what the latencies of the
+ * location, the deadline and the budget say.
+ */
+
+#ifndef _NGX_HTTP_SMART_POLICY_H_INCLUDED_
+#define _NGX_HTTP_SMART_POLICY_H_INCLUDED_
+
+
+#include "ngx_http_smart_module.h"
+
+
+/* percentiles of a location that are remembered; variables may ask for more */
+#define NGX_HTTP_SMART_POLICY_KNOWN  4
+
+
+typedef struct {
+    ngx_uint_t                    percentile;  /* tenths; 0: free */
+    ngx_msec_t                    time;        /* when it was read */
+    uint32_t                      value;       /* us */
+    uint32_t                      samples;
+    uint32_t                      total;
+} ngx_http_smart_known_t;
+
+
+/* what a worker remembers of the sketch of a location */
+struct ngx_http_smart_policy_s {
+    ngx_msec_t                    turned;
+    ngx_http_smart_known_t        known[NGX_HTTP_SMART_POLICY_KNOWN];
+};
+
+
+/* us, of a clock that does not step */
+uint64_t ngx_http_smart_policy_now(void);
+
+/*
+ * The primary began "age" ms ago: decides on the delay, and returns how many
+ * ms of it are left; NGX_TIMER_INFINITE if no hedge will ever be due.
+ */
+ngx_msec_t ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx,
+    ngx_msec_t age);
+
+/* why no hedge may be sent now: ngx_http_smart_reason_e */
+ngx_uint_t ngx_http_smart_policy_refusal(ngx_http_smart_ctx_t *ctx);
+
+/* attempt n has ended with a result, "age" ms old */
+void ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_uint_t result, ngx_msec_t age);
+
+
+#endif /* _NGX_HTTP_SMART_POLICY_H_INCLUDED_ */

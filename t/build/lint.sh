@@ -80,7 +80,7 @@ lint_sources()
     find $dir -name '*.[ch]' -exec basename {} \; | sort | uniq -d \
         | complain "the same name in two folders" || bad=$((bad + 1))
 
-    find $dir/core $dir/common $dir/http -name '*.c' -exec basename {} \; \
+    find $dir/core $dir/common $dir/http $dir/journal -name '*.c' -exec basename {} \; \
         | while read -r file; do
             grep -q "/$file " config || echo "$file"
         done | complain "sources that config does not name" \
@@ -99,5 +99,6 @@ lint_cppcheck()
         --inline-suppr --error-exitcode=1 --max-configs=1 \
         --suppress=missingIncludeSystem \
         -I ngx_smart_module/core -I ngx_smart_module/common \
-        -I ngx_smart_module/http ngx_smart_module || bad=$((bad + 1))
+        -I ngx_smart_module/http -I ngx_smart_module/journal \
+        ngx_smart_module || bad=$((bad + 1))
 }

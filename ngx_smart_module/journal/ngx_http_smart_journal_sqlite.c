@@ -1,0 +1,817 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * The SQLite store: opening, its schema, and who else writes into it.
+ */
+
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ngx_http_smart_journal_sqlite.h"
+
+
+#define NGX_HTTP_SMART_JOURNAL_SQLITE_NAME  64
+
+
+static ngx_http_smart_journal_store_t *ngx_http_smart_journal_sqlite_open(
+    const ngx_http_smart_journal_options_t *options,
+    ngx_http_smart_journal_rc_e *rc, ngx_http_smart_journal_error_t *error);
+static ngx_http_smart_journal_store_t *ngx_http_smart_journal_sqlite_try(
+    const ngx_http_smart_journal_options_t *options,
+    ngx_http_smart_journal_rc_e *rc, ngx_http_smart_journal_error_t *error);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_create(
+    const char *path, ngx_http_smart_journal_error_t *error);
+static int ngx_http_smart_journal_sqlite_setup(
+    ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_options_t *options);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_migrate(
+    ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_error_t *error);
+static int ngx_http_smart_journal_sqlite_number(sqlite3 *db, const char *sql,
+    int64_t *value);
+static unsigned ngx_http_smart_journal_sqlite_set_aside(const char *path,
+    ngx_http_smart_journal_error_t *error);
+static int ngx_http_smart_journal_sqlite_rename(const char *path,
+    const char *suffix, const char *tail);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_heartbeat(
+    ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance, size_t *swept,
+    ngx_http_smart_journal_error_t *error);
+static int ngx_http_smart_journal_sqlite_beat(
+    ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance);
+static int ngx_http_smart_journal_sqlite_expire(
+    ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance);
+static unsigned ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
+    const ngx_http_smart_journal_instance_t *instance);
+static void ngx_http_smart_journal_sqlite_close(
+    ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_error_t *error);
+
+
+/*
+ * Step by step, from an empty file on; user_version tells how many have been
+ * done.  A step never changes once it was released.
+ *
+ * Times are us, a state is ngx_smart_record_state_e.  "instance" is set while
+ * a request is open.  A request of long duration is found by the decade of it:
+ * those that overlap a time began at most ten times their shortest before.
+ */
+
+static const char *const  ngx_http_smart_journal_sqlite_migrations[] = {
+
+    "CREATE TABLE requests ("
+    " id BLOB PRIMARY KEY NOT NULL,"
+    " timestamp INTEGER NOT NULL,"
+    " duration INTEGER,"
+    " url TEXT NOT NULL,"
+    " code INTEGER,"
+    " state INTEGER NOT NULL,"
+    " method TEXT,"
+    " host TEXT,"
+    " website TEXT NOT NULL,"
+    " node TEXT,"
+    " attempts INTEGER,"
+    " winner INTEGER,"
+    " upstream TEXT,"
+    " trace_id TEXT,"
+    " instance INTEGER"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE INDEX requests_time ON requests (timestamp);"
+
+    "CREATE INDEX requests_open ON requests (timestamp) WHERE state = 0;"
+
+    "CREATE INDEX requests_long ON requests ("
+    "CASE WHEN duration < 10000000 THEN 1"
+    " WHEN duration < 100000000 THEN 2"
+    " WHEN duration < 1000000000 THEN 3 ELSE 4 END, timestamp)"
+    " WHERE duration >= 1000000;"
+
+    "CREATE TABLE websites ("
+    " website TEXT PRIMARY KEY NOT NULL,"
+    " count INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE INDEX websites_count ON websites (count DESC, website);"
+
+    "CREATE TABLE urls ("
+    " url TEXT PRIMARY KEY NOT NULL,"
+    " count INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE INDEX urls_count ON urls (count DESC, url) WHERE count > 1;"
+
+    "CREATE TABLE instances ("
+    " id INTEGER PRIMARY KEY NOT NULL,"
+    " node TEXT NOT NULL,"
+    " boot TEXT NOT NULL,"
+    " master_pid INTEGER NOT NULL,"
+    " master_started INTEGER NOT NULL,"
+    " writer_pid INTEGER NOT NULL,"
+    " writer_started INTEGER NOT NULL,"
+    " heartbeat INTEGER NOT NULL"
+    ") STRICT;"
+};
+
+
+/* by ngx_http_smart_journal_sqlite_statement_e */
+
+static const char *const  ngx_http_smart_journal_sqlite_texts[] = {
+
+    "BEGIN IMMEDIATE",
+    "COMMIT",
+    "ROLLBACK",
+
+    "INSERT INTO requests (id, timestamp, duration, url, code, state, method,"
+    " host, website, node, attempts, winner, upstream, trace_id, instance)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
+    " ?15) ON CONFLICT (id) DO NOTHING",
+
+    /* "interrupted" was a guess: the request's own end knows better */
+    "UPDATE requests SET duration = ?2, code = ?3, state = ?4, attempts = ?5,"
+    " winner = ?6, upstream = ?7, instance = NULL"
+    " WHERE id = ?1 AND (state = 0 OR (state = 3 AND ?4 <> 3))",
+
+    "SELECT timestamp, duration, url, code FROM requests WHERE id = ?1",
+
+    "INSERT INTO urls (url, count) VALUES (?1, ?2)"
+    " ON CONFLICT (url) DO UPDATE SET count = count + ?2",
+    "INSERT INTO websites (website, count) VALUES (?1, ?2)"
+    " ON CONFLICT (website) DO UPDATE SET count = count + ?2",
+
+    "UPDATE urls SET count = count - ?2 WHERE url = ?1",
+    "UPDATE websites SET count = count - ?2 WHERE website = ?1",
+    "DELETE FROM urls WHERE url = ?1 AND count <= ?2",
+    "DELETE FROM websites WHERE website = ?1 AND count <= ?2",
+
+    "DELETE FROM requests WHERE id IN (SELECT id FROM requests"
+    " WHERE timestamp < ?1 AND state <> 0 ORDER BY timestamp LIMIT ?2)"
+    " RETURNING url, website",
+
+    "INSERT INTO instances (id, node, boot, master_pid, master_started,"
+    " writer_pid, writer_started, heartbeat)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    " ON CONFLICT (id) DO UPDATE SET writer_pid = ?6, writer_started = ?7,"
+    " heartbeat = ?8",
+
+    "SELECT id, boot, master_pid, master_started, writer_pid, writer_started,"
+    " heartbeat FROM instances WHERE id <> ?1",
+
+    "DELETE FROM instances WHERE id = ?1",
+
+    "UPDATE requests SET state = 3, instance = NULL WHERE state = 0"
+    " AND (instance IS NULL OR instance NOT IN (SELECT id FROM instances))"
+};
+
+
+const ngx_http_smart_journal_store_api_t  ngx_http_smart_journal_sqlite = {
+    "sqlite",
+    ngx_http_smart_journal_sqlite_open,
+    ngx_http_smart_journal_sqlite_write,
+    ngx_http_smart_journal_sqlite_put,
+    ngx_http_smart_journal_sqlite_heartbeat,
+    ngx_http_smart_journal_sqlite_prune,
+    ngx_http_smart_journal_sqlite_close
+};
+
+
+static ngx_http_smart_journal_store_t *
+ngx_http_smart_journal_sqlite_open(
+    const ngx_http_smart_journal_options_t *options,
+    ngx_http_smart_journal_rc_e *rc, ngx_http_smart_journal_error_t *error)
+{
+    ngx_http_smart_journal_error_t   note;
+    ngx_http_smart_journal_store_t  *store;
+
+    store = ngx_http_smart_journal_sqlite_try(options, rc, error);
+
+    if (store || *rc != NGX_HTTP_SMART_JOURNAL_CORRUPT) {
+        return store;
+    }
+
+    /* another nginx may just have put a good file in its place */
+
+    store = ngx_http_smart_journal_sqlite_try(options, rc, error);
+
+    if (store || *rc != NGX_HTTP_SMART_JOURNAL_CORRUPT
+        || !ngx_http_smart_journal_sqlite_set_aside(options->place, &note))
+    {
+        return store;
+    }
+
+    store = ngx_http_smart_journal_sqlite_try(options, rc, error);
+
+    if (store) {
+        *error = note;
+    }
+
+    return store;
+}
+
+
+static ngx_http_smart_journal_store_t *
+ngx_http_smart_journal_sqlite_try(
+    const ngx_http_smart_journal_options_t *options,
+    ngx_http_smart_journal_rc_e *rc, ngx_http_smart_journal_error_t *error)
+{
+    int                              code;
+    struct stat                      st;
+    ngx_http_smart_journal_store_t  *store;
+
+    error->text[0] = '\0';
+
+    *rc = ngx_http_smart_journal_sqlite_create(options->place, error);
+
+    if (*rc != NGX_HTTP_SMART_JOURNAL_OK) {
+        return NULL;
+    }
+
+    *rc = NGX_HTTP_SMART_JOURNAL_FAILED;
+
+    store = calloc(1, sizeof(ngx_http_smart_journal_store_t));
+
+    if (store) {
+        store->path = strdup(options->place);
+    }
+
+    if (store == NULL || store->path == NULL) {
+        snprintf(error->text, sizeof(error->text), "out of memory");
+        free(store);
+        return NULL;
+    }
+
+    /* one thread at a time uses it */
+
+    code = sqlite3_open_v2(store->path, &store->db,
+                           SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (code == SQLITE_OK) {
+        code = ngx_http_smart_journal_sqlite_setup(store, options);
+    }
+
+    if (code == SQLITE_OK && stat(store->path, &st) == 0) {
+        store->device = st.st_dev;
+        store->inode = st.st_ino;
+    }
+
+    if (code != SQLITE_OK) {
+        *rc = ngx_http_smart_journal_sqlite_error(store->db, code,
+                                                  "cannot open", error);
+
+    } else {
+        *rc = ngx_http_smart_journal_sqlite_migrate(store, error);
+    }
+
+    if (*rc != NGX_HTTP_SMART_JOURNAL_OK) {
+        ngx_http_smart_journal_sqlite_close(store, NULL);
+        return NULL;
+    }
+
+    return store;
+}
+
+
+/* SQLite would make it readable for everyone */
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_create(const char *path,
+    ngx_http_smart_journal_error_t *error)
+{
+    int          fd, err;
+    struct stat  st;
+
+    fd = open(path, O_RDWR|O_CREAT|O_CLOEXEC, 0640);
+
+    if (fd == -1) {
+        err = errno;
+
+        snprintf(error->text, sizeof(error->text),
+                 "cannot open: %s%s", strerror(err),
+                 err == EACCES || err == EPERM
+                 ? ", the user of the worker processes must be able to write "
+                   "the file and its directory" : "");
+
+        return err == EROFS ? NGX_HTTP_SMART_JOURNAL_READ_ONLY
+               : err == ENOSPC ? NGX_HTTP_SMART_JOURNAL_FULL
+               : NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+        snprintf(error->text, sizeof(error->text), "is not a regular file");
+        close(fd);
+        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    }
+
+    close(fd);
+
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_setup(ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_options_t *options)
+{
+    int  rc;
+
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_busy_timeout(store->db, (int) options->busy);
+
+    rc = sqlite3_exec(store->db, options->sync ? "PRAGMA synchronous = FULL"
+                                               : "PRAGMA synchronous = NORMAL",
+                      NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    /* the page size counts only where the file is empty */
+
+    return sqlite3_exec(store->db,
+                        "PRAGMA page_size = 8192;"
+                        "PRAGMA journal_mode = WAL;"
+                        "PRAGMA wal_autocheckpoint = 2000;"
+                        "PRAGMA journal_size_limit = 67108864;"
+                        "PRAGMA cache_size = -32768;"
+                        "PRAGMA temp_store = MEMORY",
+                        NULL, NULL, NULL);
+}
+
+
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_migrate(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_error_t *error)
+{
+    int      rc;
+    char     sql[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME];
+    int64_t  application, version, tables;
+
+    application = 0;
+    version = 0;
+    tables = 0;
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                      "PRAGMA application_id", &application);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                      "PRAGMA user_version", &version);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                "SELECT count(*) FROM sqlite_schema", &tables);
+    }
+
+    if (rc != SQLITE_OK) {
+        goto failed;
+    }
+
+    if (application != NGX_HTTP_SMART_JOURNAL_SQLITE_APPLICATION
+        && (application || version || tables))
+    {
+        snprintf(error->text, sizeof(error->text),
+                 "is a database of another program, it is left alone");
+        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    }
+
+    if (version > NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION) {
+        snprintf(error->text, sizeof(error->text),
+                 "has version %lld of the schema, this build knows %d; it is "
+                 "left alone", (long long) version,
+                 NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION);
+        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    }
+
+    while (version < NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION) {
+
+        rc = sqlite3_exec(store->db,
+                          ngx_http_smart_journal_sqlite_migrations[version],
+                          NULL, NULL, NULL);
+        if (rc != SQLITE_OK) {
+            goto failed;
+        }
+
+        version++;
+
+        snprintf(sql, sizeof(sql),
+                 "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                 NGX_HTTP_SMART_JOURNAL_SQLITE_APPLICATION, (int) version);
+
+        rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+        if (rc != SQLITE_OK) {
+            goto failed;
+        }
+    }
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
+    if (rc == SQLITE_OK) {
+        return NGX_HTTP_SMART_JOURNAL_OK;
+    }
+
+failed:
+
+    return ngx_http_smart_journal_sqlite_error(store->db, rc, "cannot open",
+                                               error);
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_number(sqlite3 *db, const char *sql,
+    int64_t *value)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    rc = sqlite3_step(stmt);
+
+    if (rc == SQLITE_ROW) {
+        *value = sqlite3_column_int64(stmt, 0);
+    }
+
+    return sqlite3_finalize(stmt);
+}
+
+
+/* never over a file that is there: 1 if it has another name now */
+static unsigned
+ngx_http_smart_journal_sqlite_set_aside(const char *path,
+    ngx_http_smart_journal_error_t *error)
+{
+    int        err;
+    char       name[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME];
+    char       suffix[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME + 8];
+    time_t     now;
+    unsigned   i;
+    struct tm  tm;
+
+    now = time(NULL);
+    gmtime_r(&now, &tm);
+    strftime(name, sizeof(name), ".corrupt-%Y%m%dT%H%M%SZ", &tm);
+
+    err = EEXIST;
+
+    for (i = 0; i < 100 && err == EEXIST; i++) {
+
+        snprintf(suffix, sizeof(suffix), i ? "%s.%u" : "%s", name, i);
+
+        err = ngx_http_smart_journal_sqlite_rename(path, suffix, "");
+    }
+
+    if (err) {
+        snprintf(error->text, sizeof(error->text),
+                 "is corrupt and cannot be renamed: %s", strerror(err));
+        return 0;
+    }
+
+    (void) ngx_http_smart_journal_sqlite_rename(path, suffix, "-wal");
+    (void) ngx_http_smart_journal_sqlite_rename(path, suffix, "-shm");
+
+    snprintf(error->text, sizeof(error->text),
+             "is corrupt: its name ends in \"%s\" now, and a new one begins",
+             suffix);
+
+    return 1;
+}
+
+
+/* PATHtail to PATHsuffixtail; 0, or errno */
+static int
+ngx_http_smart_journal_sqlite_rename(const char *path, const char *suffix,
+    const char *tail)
+{
+    int     err;
+    char   *from, *to;
+    size_t  size;
+
+    size = strlen(path) + strlen(suffix) + strlen(tail) + 1;
+
+    from = malloc(size);
+    to = malloc(size);
+    err = ENOMEM;
+
+    if (from && to) {
+
+        snprintf(from, size, "%s%s", path, tail);
+        snprintf(to, size, "%s%s%s", path, suffix, tail);
+
+        /* unlike rename(), this refuses to replace a file */
+
+        err = link(from, to) == 0 ? 0 : errno;
+
+        if (err == EPERM || err == EOPNOTSUPP || err == ENOSYS) {
+            err = access(to, F_OK) == 0 ? EEXIST
+                  : rename(from, to) == 0 ? 0 : errno;
+
+        } else if (err == 0 && unlink(from) == -1) {
+            err = errno;
+        }
+    }
+
+    free(from);
+    free(to);
+
+    return err;
+}
+
+
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_heartbeat(ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance, size_t *swept,
+    ngx_http_smart_journal_error_t *error)
+{
+    int            rc;
+    size_t         n;
+    sqlite3_stmt  *sweep;
+
+    n = 0;
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_beat(store, instance);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_expire(store, instance);
+    }
+
+    if (rc == SQLITE_OK) {
+        sweep = ngx_http_smart_journal_sqlite_statement(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_SWEEP);
+
+        rc = sweep ? sqlite3_step(sweep) : SQLITE_NOMEM;
+
+        if (rc == SQLITE_DONE) {
+            n = (size_t) sqlite3_changes(store->db);
+            rc = ngx_http_smart_journal_sqlite_run(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
+        }
+
+        sqlite3_reset(sweep);
+    }
+
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_failed(store, rc,
+                                                    "cannot write", error);
+    }
+
+    *swept = n;
+
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_beat(ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store,
+                                          NGX_HTTP_SMART_JOURNAL_SQLITE_BEAT);
+    if (stmt == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    sqlite3_bind_int64(stmt, 1, instance->id);
+    sqlite3_bind_text(stmt, 2, instance->node, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 3, instance->boot, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 4, instance->master.pid);
+    sqlite3_bind_int64(stmt, 5, instance->master.started);
+    sqlite3_bind_int64(stmt, 6, instance->writer.pid);
+    sqlite3_bind_int64(stmt, 7, instance->writer.started);
+    sqlite3_bind_int64(stmt, 8, instance->now);
+
+    rc = sqlite3_step(stmt);
+    sqlite3_reset(stmt);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+
+/* removes the expired ones; their open records have no instance then */
+static int
+ngx_http_smart_journal_sqlite_expire(ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance)
+{
+    int            rc;
+    sqlite3_stmt  *rows, *expire;
+
+    rows = ngx_http_smart_journal_sqlite_statement(store,
+                                     NGX_HTTP_SMART_JOURNAL_SQLITE_INSTANCES);
+    expire = ngx_http_smart_journal_sqlite_statement(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_EXPIRE);
+    if (rows == NULL || expire == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    sqlite3_bind_int64(rows, 1, instance->id);
+
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
+
+        if (!ngx_http_smart_journal_sqlite_expired(rows, instance)) {
+            continue;
+        }
+
+        sqlite3_bind_int64(expire, 1, sqlite3_column_int64(rows, 0));
+
+        rc = sqlite3_step(expire);
+        sqlite3_reset(expire);
+
+        if (rc != SQLITE_DONE) {
+            break;
+        }
+    }
+
+    sqlite3_reset(rows);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+
+static unsigned
+ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
+    const ngx_http_smart_journal_instance_t *instance)
+{
+    const char                        *boot;
+    ngx_http_smart_journal_process_t   master, writer;
+
+    if (sqlite3_column_int64(row, 6) < instance->now - instance->expires) {
+        return 1;
+    }
+
+    boot = (const char *) sqlite3_column_text(row, 1);
+
+    if (boot == NULL || strcmp(boot, instance->boot) != 0) {
+        return 0;
+    }
+
+    master.pid = sqlite3_column_int64(row, 2);
+    master.started = sqlite3_column_int64(row, 3);
+    writer.pid = sqlite3_column_int64(row, 4);
+    writer.started = sqlite3_column_int64(row, 5);
+
+    return !instance->alive(&master) && !instance->alive(&writer);
+}
+
+
+static void
+ngx_http_smart_journal_sqlite_close(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_error_t *error)
+{
+    size_t                          i;
+    ngx_http_smart_journal_error_t  note;
+
+    if (error == NULL) {
+        error = &note;
+    }
+
+    error->text[0] = '\0';
+
+    for (i = 0; i < NGX_HTTP_SMART_JOURNAL_SQLITE_STATEMENTS; i++) {
+        sqlite3_finalize(store->statements[i]);
+    }
+
+    sqlite3_close(store->db);
+
+    /* opening it would not show what is wrong deep inside of it */
+
+    if (store->corrupt && !ngx_http_smart_journal_sqlite_moved(store)) {
+        (void) ngx_http_smart_journal_sqlite_set_aside(store->path, error);
+    }
+
+    free(store->urls.counts);
+    free(store->websites.counts);
+    free(store->texts);
+    free(store->path);
+    free(store);
+}
+
+
+sqlite3_stmt *
+ngx_http_smart_journal_sqlite_statement(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_statement_e which)
+{
+    sqlite3_stmt  **stmt;
+
+    stmt = &store->statements[which];
+
+    if (*stmt == NULL
+        && sqlite3_prepare_v3(store->db,
+                              ngx_http_smart_journal_sqlite_texts[which], -1,
+                              SQLITE_PREPARE_PERSISTENT, stmt, NULL)
+           != SQLITE_OK)
+    {
+        return NULL;
+    }
+
+    return *stmt;
+}
+
+
+int
+ngx_http_smart_journal_sqlite_run(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_statement_e which)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store, which);
+    if (stmt == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    rc = sqlite3_step(stmt);
+    sqlite3_reset(stmt);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+
+unsigned
+ngx_http_smart_journal_sqlite_moved(ngx_http_smart_journal_store_t *store)
+{
+    struct stat  st;
+
+    return stat(store->path, &st) == -1 || st.st_dev != store->device
+           || st.st_ino != store->inode;
+}
+
+
+ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_error(sqlite3 *db, int rc, const char *what,
+    ngx_http_smart_journal_error_t *error)
+{
+    int          err;
+    const char  *text;
+
+    text = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    err = db ? sqlite3_system_errno(db) : 0;
+
+    snprintf(error->text, sizeof(error->text), err ? "%s: %s (%s)" : "%s: %s",
+             what, text, strerror(err));
+
+    switch (rc & 0xff) {
+
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return NGX_HTTP_SMART_JOURNAL_BUSY;
+
+    case SQLITE_FULL:
+        return NGX_HTTP_SMART_JOURNAL_FULL;
+
+    case SQLITE_READONLY:
+        return NGX_HTTP_SMART_JOURNAL_READ_ONLY;
+
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return NGX_HTTP_SMART_JOURNAL_CORRUPT;
+
+    default:
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+}
+
+
+ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_failed(ngx_http_smart_journal_store_t *store,
+    int rc, const char *what, ngx_http_smart_journal_error_t *error)
+{
+    ngx_http_smart_journal_rc_e  result;
+
+    result = ngx_http_smart_journal_sqlite_error(store->db, rc, what, error);
+
+    if (result == NGX_HTTP_SMART_JOURNAL_CORRUPT) {
+        store->corrupt = 1;
+    }
+
+    /* some errors have done it already */
+
+    if (!sqlite3_get_autocommit(store->db)) {
+        (void) ngx_http_smart_journal_sqlite_run(store,
+                                      NGX_HTTP_SMART_JOURNAL_SQLITE_ROLLBACK);
+    }
+
+    return result;
+}

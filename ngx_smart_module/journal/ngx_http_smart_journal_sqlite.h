@@ -1,0 +1,118 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * The SQLite store: what its files share.  They run in threads and know
+ * nothing of nginx.
+ */
+
+#ifndef _NGX_HTTP_SMART_JOURNAL_SQLITE_H_INCLUDED_
+#define _NGX_HTTP_SMART_JOURNAL_SQLITE_H_INCLUDED_
+
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+#include "ngx_http_smart_journal_store.h"
+
+
+/* "NgSJ", in the header of the file */
+#define NGX_HTTP_SMART_JOURNAL_SQLITE_APPLICATION  0x4e67534a
+
+/* of the schema: as many steps as the table of migrations has */
+#define NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION      1
+
+
+typedef enum {
+    NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN = 0,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_ROLLBACK,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_UPDATE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_FIND,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_URL,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_WEBSITE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_SUBTRACT_URL,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_SUBTRACT_WEBSITE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_REMOVE_URL,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_REMOVE_WEBSITE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_PRUNE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_BEAT,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_INSTANCES,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_EXPIRE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_SWEEP,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_STATEMENTS
+} ngx_http_smart_journal_sqlite_statement_e;
+
+
+/* how often a text occurs in what is written or removed */
+typedef struct {
+    ngx_smart_record_text_t   text;
+    int64_t                   n;
+    uint32_t                  hash;
+} ngx_http_smart_journal_sqlite_count_t;
+
+
+typedef struct {
+    ngx_http_smart_journal_sqlite_count_t  *counts;
+    size_t                                  size;   /* a power of two */
+    size_t                                  n;
+} ngx_http_smart_journal_sqlite_counts_t;
+
+
+struct ngx_http_smart_journal_store_s {
+    sqlite3                                *db;
+    char                                   *path;
+    dev_t                                   device;
+    ino_t                                   inode;
+    unsigned                                corrupt;
+
+    sqlite3_stmt   *statements[NGX_HTTP_SMART_JOURNAL_SQLITE_STATEMENTS];
+
+    ngx_http_smart_journal_sqlite_counts_t  urls;
+    ngx_http_smart_journal_sqlite_counts_t  websites;
+
+    /* texts of removed records, until they are counted */
+    char                                   *texts;
+    size_t                                  texts_size;
+};
+
+
+/* why the last call failed, as a code of stores and a text of one line */
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_error(sqlite3 *db,
+    int rc, const char *what, ngx_http_smart_journal_error_t *error);
+
+/* the same of a handle of the writer's; notes a corrupt file */
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_failed(
+    ngx_http_smart_journal_store_t *store, int rc, const char *what,
+    ngx_http_smart_journal_error_t *error);
+
+/* a prepared statement, reset and without values; NULL if it cannot be had */
+sqlite3_stmt *ngx_http_smart_journal_sqlite_statement(
+    ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_statement_e which);
+
+/* runs a statement that has no values, and no rows */
+int ngx_http_smart_journal_sqlite_run(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_statement_e which);
+
+/* 1 if the path leads to another file, or none, since it was opened */
+unsigned ngx_http_smart_journal_sqlite_moved(
+    ngx_http_smart_journal_store_t *store);
+
+
+/* ngx_http_smart_journal_sqlite_write.c */
+
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_write(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *records, size_t n, size_t *skipped,
+    ngx_http_smart_journal_error_t *error);
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_put(
+    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
+    ngx_http_smart_journal_error_t *error);
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_prune(
+    ngx_http_smart_journal_store_t *store, int64_t before, size_t n,
+    size_t *pruned, ngx_http_smart_journal_error_t *error);
+
+
+#endif /* _NGX_HTTP_SMART_JOURNAL_SQLITE_H_INCLUDED_ */

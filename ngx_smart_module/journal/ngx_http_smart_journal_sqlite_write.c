@@ -1,0 +1,665 @@
+
+/*
+ * Copyright (C) 2026 The ngx_smart_module authors
+ *
+ * The SQLite store: records in and out, and the counts that go with them.
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ngx_http_smart_journal_sqlite.h"
+
+
+static int ngx_http_smart_journal_sqlite_record(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *record);
+static int ngx_http_smart_journal_sqlite_insert(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *record, unsigned *inserted);
+static int ngx_http_smart_journal_sqlite_update(
+    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
+    unsigned *updated);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_compare(
+    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
+    int *rc);
+static int ngx_http_smart_journal_sqlite_remove(
+    ngx_http_smart_journal_store_t *store, int64_t before, size_t n,
+    size_t *pruned);
+static int ngx_http_smart_journal_sqlite_keep(
+    ngx_http_smart_journal_store_t *store, sqlite3_stmt *row, int column,
+    size_t *used);
+static int ngx_http_smart_journal_sqlite_tally(
+    ngx_http_smart_journal_store_t *store, size_t used);
+
+static int ngx_http_smart_journal_sqlite_room(
+    ngx_http_smart_journal_sqlite_counts_t *counts, size_t n);
+static void ngx_http_smart_journal_sqlite_count(
+    ngx_http_smart_journal_sqlite_counts_t *counts, const char *data,
+    size_t len);
+static int ngx_http_smart_journal_sqlite_add(
+    ngx_http_smart_journal_store_t *store);
+static int ngx_http_smart_journal_sqlite_subtract(
+    ngx_http_smart_journal_store_t *store);
+static int ngx_http_smart_journal_sqlite_apply(
+    ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_counts_t *counts,
+    ngx_http_smart_journal_sqlite_statement_e first,
+    ngx_http_smart_journal_sqlite_statement_e second);
+
+static void ngx_http_smart_journal_sqlite_bind_text(sqlite3_stmt *stmt, int n,
+    const ngx_smart_record_text_t *text);
+static void ngx_http_smart_journal_sqlite_bind_end(sqlite3_stmt *stmt, int n,
+    int64_t value, int64_t unknown);
+
+
+ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
+    int64_t instance, const ngx_smart_record_t *records, size_t n,
+    size_t *skipped, ngx_http_smart_journal_error_t *error)
+{
+    int     rc;
+    size_t  i;
+
+    *skipped = 0;
+
+    if (ngx_http_smart_journal_sqlite_moved(store)) {
+        snprintf(error->text, sizeof(error->text),
+                 "has been moved or removed");
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    if (ngx_http_smart_journal_sqlite_room(&store->urls, n) != SQLITE_OK
+        || ngx_http_smart_journal_sqlite_room(&store->websites, n)
+           != SQLITE_OK)
+    {
+        snprintf(error->text, sizeof(error->text), "out of memory");
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
+
+    for (i = 0; i < n && rc == SQLITE_OK; i++) {
+
+        rc = ngx_http_smart_journal_sqlite_record(store, instance,
+                                                  &records[i]);
+
+        if ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_TOOBIG) {
+            (*skipped)++;
+            rc = SQLITE_OK;
+        }
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_add(store);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_run(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
+    }
+
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_failed(store, rc, "cannot write",
+                                                    error);
+    }
+
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_record(ngx_http_smart_journal_store_t *store,
+    int64_t instance, const ngx_smart_record_t *record)
+{
+    int       rc;
+    unsigned  inserted, updated;
+
+    inserted = 0;
+    updated = 0;
+
+    if (record->again) {
+        rc = ngx_http_smart_journal_sqlite_update(store, record, &updated);
+
+        if (rc != SQLITE_OK || updated) {
+            return rc;
+        }
+    }
+
+    rc = ngx_http_smart_journal_sqlite_insert(store, instance, record,
+                                              &inserted);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    if (inserted) {
+        ngx_http_smart_journal_sqlite_count(&store->urls, record->url.data,
+                                            record->url.len);
+        ngx_http_smart_journal_sqlite_count(&store->websites,
+                                            record->website.data,
+                                            record->website.len);
+        return SQLITE_OK;
+    }
+
+    if (record->again || record->state == NGX_SMART_RECORD_OPEN) {
+        return SQLITE_OK;
+    }
+
+    return ngx_http_smart_journal_sqlite_update(store, record, &updated);
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_insert(ngx_http_smart_journal_store_t *store,
+    int64_t instance, const ngx_smart_record_t *record, unsigned *inserted)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT);
+    if (stmt == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    sqlite3_bind_blob(stmt, 1, record->id, sizeof(record->id), SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, record->timestamp);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 3, record->duration, -1);
+    sqlite3_bind_text(stmt, 4, record->url.len ? record->url.data : "",
+                      (int) record->url.len, SQLITE_STATIC);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 5, record->code, 0);
+    sqlite3_bind_int(stmt, 6, (int) record->state);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 7, &record->method);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 8, &record->host);
+    sqlite3_bind_text(stmt, 9, record->website.len ? record->website.data : "",
+                      (int) record->website.len, SQLITE_STATIC);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 10, &record->node);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 11, record->attempts, -1);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 12, record->winner, -1);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 13, &record->upstream);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 14, &record->trace_id);
+
+    if (record->state == NGX_SMART_RECORD_OPEN) {
+        sqlite3_bind_int64(stmt, 15, instance);
+
+    } else {
+        sqlite3_bind_null(stmt, 15);
+    }
+
+    rc = sqlite3_step(stmt);
+
+    *inserted = (rc == SQLITE_DONE && sqlite3_changes(store->db) == 1);
+
+    sqlite3_reset(stmt);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_update(ngx_http_smart_journal_store_t *store,
+    const ngx_smart_record_t *record, unsigned *updated)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_UPDATE);
+    if (stmt == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    sqlite3_bind_blob(stmt, 1, record->id, sizeof(record->id), SQLITE_STATIC);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 2, record->duration, -1);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 3, record->code, 0);
+    sqlite3_bind_int(stmt, 4, (int) record->state);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 5, record->attempts, -1);
+    ngx_http_smart_journal_sqlite_bind_end(stmt, 6, record->winner, -1);
+    ngx_http_smart_journal_sqlite_bind_text(stmt, 7, &record->upstream);
+
+    rc = sqlite3_step(stmt);
+
+    *updated = (rc == SQLITE_DONE && sqlite3_changes(store->db) == 1);
+
+    sqlite3_reset(stmt);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+
+ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_put(ngx_http_smart_journal_store_t *store,
+    const ngx_smart_record_t *record, ngx_http_smart_journal_error_t *error)
+{
+    int                          rc;
+    unsigned                     inserted;
+    ngx_http_smart_journal_rc_e  result;
+
+    inserted = 0;
+    result = NGX_HTTP_SMART_JOURNAL_CREATED;
+
+    if (ngx_http_smart_journal_sqlite_moved(store)) {
+        snprintf(error->text, sizeof(error->text),
+                 "has been moved or removed");
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    if (ngx_http_smart_journal_sqlite_room(&store->urls, 1) != SQLITE_OK
+        || ngx_http_smart_journal_sqlite_room(&store->websites, 1)
+           != SQLITE_OK)
+    {
+        snprintf(error->text, sizeof(error->text), "out of memory");
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_insert(store, 0, record,
+                                                  &inserted);
+    }
+
+    if (rc == SQLITE_OK && inserted) {
+        ngx_http_smart_journal_sqlite_count(&store->urls, record->url.data,
+                                            record->url.len);
+        ngx_http_smart_journal_sqlite_count(&store->websites,
+                                            record->website.data,
+                                            record->website.len);
+
+        rc = ngx_http_smart_journal_sqlite_add(store);
+    }
+
+    if (rc == SQLITE_OK && !inserted) {
+        result = ngx_http_smart_journal_sqlite_compare(store, record, &rc);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_run(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
+    }
+
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_failed(store, rc, "cannot write",
+                                                    error);
+    }
+
+    return result;
+}
+
+
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_compare(ngx_http_smart_journal_store_t *store,
+    const ngx_smart_record_t *record, int *rc)
+{
+    unsigned       same;
+    const void    *url;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store,
+                                          NGX_HTTP_SMART_JOURNAL_SQLITE_FIND);
+    if (stmt == NULL) {
+        *rc = sqlite3_extended_errcode(store->db);
+        return NGX_HTTP_SMART_JOURNAL_FAILED;
+    }
+
+    sqlite3_bind_blob(stmt, 1, record->id, sizeof(record->id), SQLITE_STATIC);
+
+    *rc = sqlite3_step(stmt);
+    same = 0;
+
+    if (*rc == SQLITE_ROW) {
+
+        url = sqlite3_column_text(stmt, 2);
+
+        same = sqlite3_column_int64(stmt, 0) == record->timestamp
+               && sqlite3_column_type(stmt, 1) != SQLITE_NULL
+               && sqlite3_column_int64(stmt, 1) == record->duration
+               && sqlite3_column_int64(stmt, 3) == record->code
+               && (size_t) sqlite3_column_bytes(stmt, 2) == record->url.len
+               && url && memcmp(url, record->url.data, record->url.len) == 0;
+
+        *rc = SQLITE_OK;
+    }
+
+    sqlite3_reset(stmt);
+
+    return same ? NGX_HTTP_SMART_JOURNAL_SAME
+                : NGX_HTTP_SMART_JOURNAL_CONFLICT;
+}
+
+
+ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_prune(ngx_http_smart_journal_store_t *store,
+    int64_t before, size_t n, size_t *pruned,
+    ngx_http_smart_journal_error_t *error)
+{
+    int     rc;
+    size_t  removed;
+
+    removed = 0;
+
+    rc = ngx_http_smart_journal_sqlite_run(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_remove(store, before, n, &removed);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_run(store,
+                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
+    }
+
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_failed(store, rc,
+                                                    "cannot prune", error);
+    }
+
+    *pruned = removed;
+
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_remove(ngx_http_smart_journal_store_t *store,
+    int64_t before, size_t n, size_t *pruned)
+{
+    int            rc;
+    size_t         used;
+    sqlite3_stmt  *stmt;
+
+    stmt = ngx_http_smart_journal_sqlite_statement(store,
+                                         NGX_HTTP_SMART_JOURNAL_SQLITE_PRUNE);
+    if (stmt == NULL) {
+        return sqlite3_extended_errcode(store->db);
+    }
+
+    sqlite3_bind_int64(stmt, 1, before);
+    sqlite3_bind_int64(stmt, 2, (int64_t) n);
+
+    used = 0;
+
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+
+        if (ngx_http_smart_journal_sqlite_keep(store, stmt, 0, &used)
+            != SQLITE_OK
+            || ngx_http_smart_journal_sqlite_keep(store, stmt, 1, &used)
+               != SQLITE_OK)
+        {
+            rc = SQLITE_NOMEM;
+            break;
+        }
+
+        (*pruned)++;
+    }
+
+    sqlite3_reset(stmt);
+
+    if (rc != SQLITE_DONE) {
+        return rc;
+    }
+
+    if (*pruned == 0) {
+        return SQLITE_OK;
+    }
+
+    if (ngx_http_smart_journal_sqlite_room(&store->urls, *pruned) != SQLITE_OK
+        || ngx_http_smart_journal_sqlite_room(&store->websites, *pruned)
+           != SQLITE_OK)
+    {
+        return SQLITE_NOMEM;
+    }
+
+    return ngx_http_smart_journal_sqlite_tally(store, used);
+}
+
+
+/* appends a text and its length before it: it may move later, so no pointers */
+static int
+ngx_http_smart_journal_sqlite_keep(ngx_http_smart_journal_store_t *store,
+    sqlite3_stmt *row, int column, size_t *used)
+{
+    char        *texts;
+    size_t       size;
+    uint32_t     len;
+    const void  *text;
+
+    text = sqlite3_column_text(row, column);
+    len = text ? (uint32_t) sqlite3_column_bytes(row, column) : 0;
+
+    if (*used + sizeof(len) + len > store->texts_size) {
+
+        size = 2 * (*used + sizeof(len) + len) + 65536;
+
+        texts = realloc(store->texts, size);
+        if (texts == NULL) {
+            return SQLITE_NOMEM;
+        }
+
+        store->texts = texts;
+        store->texts_size = size;
+    }
+
+    memcpy(store->texts + *used, &len, sizeof(len));
+    *used += sizeof(len);
+
+    if (len) {
+        memcpy(store->texts + *used, text, len);
+        *used += len;
+    }
+
+    return SQLITE_OK;
+}
+
+
+/* the texts are urls and websites in turn */
+static int
+ngx_http_smart_journal_sqlite_tally(ngx_http_smart_journal_store_t *store,
+    size_t used)
+{
+    size_t    i;
+    uint32_t  len;
+    unsigned  url;
+
+    url = 1;
+
+    for (i = 0; i < used; i += len) {
+
+        memcpy(&len, store->texts + i, sizeof(len));
+        i += sizeof(len);
+
+        ngx_http_smart_journal_sqlite_count(url ? &store->urls
+                                                : &store->websites,
+                                            store->texts + i, len);
+        url = !url;
+    }
+
+    return ngx_http_smart_journal_sqlite_subtract(store);
+}
+
+
+/* empties the table and makes it large enough for n different texts */
+static int
+ngx_http_smart_journal_sqlite_room(
+    ngx_http_smart_journal_sqlite_counts_t *counts, size_t n)
+{
+    size_t  size;
+
+    for (size = 64; size < 2 * n; size *= 2) { /* void */ }
+
+    if (size > counts->size) {
+        free(counts->counts);
+        counts->size = 0;
+
+        counts->counts = malloc(size
+                             * sizeof(ngx_http_smart_journal_sqlite_count_t));
+        if (counts->counts == NULL) {
+            return SQLITE_NOMEM;
+        }
+
+        counts->size = size;
+    }
+
+    memset(counts->counts, 0,
+           counts->size * sizeof(ngx_http_smart_journal_sqlite_count_t));
+    counts->n = 0;
+
+    return SQLITE_OK;
+}
+
+
+static void
+ngx_http_smart_journal_sqlite_count(
+    ngx_http_smart_journal_sqlite_counts_t *counts, const char *data,
+    size_t len)
+{
+    size_t                                  i;
+    uint32_t                                hash;
+    ngx_http_smart_journal_sqlite_count_t  *c;
+
+    hash = 2166136261u;
+
+    for (i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char) data[i]) * 16777619u;
+    }
+
+    for (i = hash & (counts->size - 1); ; i = (i + 1) & (counts->size - 1)) {
+
+        c = &counts->counts[i];
+
+        if (c->n == 0) {
+            c->text.data = len ? data : "";
+            c->text.len = len;
+            c->hash = hash;
+            c->n = 1;
+            counts->n++;
+            return;
+        }
+
+        if (c->hash == hash && c->text.len == len
+            && memcmp(c->text.data, data, len) == 0)
+        {
+            c->n++;
+            return;
+        }
+    }
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_add(ngx_http_smart_journal_store_t *store)
+{
+    int  rc;
+
+    rc = ngx_http_smart_journal_sqlite_apply(store, &store->urls,
+                                     NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_URL,
+                                     NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_URL);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    return ngx_http_smart_journal_sqlite_apply(store, &store->websites,
+                                   NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_WEBSITE,
+                                   NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_WEBSITE);
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_subtract(ngx_http_smart_journal_store_t *store)
+{
+    int  rc;
+
+    rc = ngx_http_smart_journal_sqlite_apply(store, &store->urls,
+                                  NGX_HTTP_SMART_JOURNAL_SQLITE_REMOVE_URL,
+                                  NGX_HTTP_SMART_JOURNAL_SQLITE_SUBTRACT_URL);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    return ngx_http_smart_journal_sqlite_apply(store, &store->websites,
+                              NGX_HTTP_SMART_JOURNAL_SQLITE_REMOVE_WEBSITE,
+                              NGX_HTTP_SMART_JOURNAL_SQLITE_SUBTRACT_WEBSITE);
+}
+
+
+/* the second statement is for what the first one has not changed */
+static int
+ngx_http_smart_journal_sqlite_apply(ngx_http_smart_journal_store_t *store,
+    ngx_http_smart_journal_sqlite_counts_t *counts,
+    ngx_http_smart_journal_sqlite_statement_e first,
+    ngx_http_smart_journal_sqlite_statement_e second)
+{
+    int                                     rc;
+    size_t                                  i;
+    sqlite3_stmt                           *stmt;
+    ngx_http_smart_journal_sqlite_count_t  *c;
+    ngx_http_smart_journal_sqlite_statement_e  which;
+
+    for (i = 0; i < counts->size && counts->n; i++) {
+
+        c = &counts->counts[i];
+
+        if (c->n == 0) {
+            continue;
+        }
+
+        counts->n--;
+        which = first;
+
+        for ( ;; ) {
+
+            stmt = ngx_http_smart_journal_sqlite_statement(store, which);
+            if (stmt == NULL) {
+                return sqlite3_extended_errcode(store->db);
+            }
+
+            sqlite3_bind_text(stmt, 1, c->text.data, (int) c->text.len,
+                              SQLITE_STATIC);
+            sqlite3_bind_int64(stmt, 2, c->n);
+
+            rc = sqlite3_step(stmt);
+            sqlite3_reset(stmt);
+
+            if (rc != SQLITE_DONE) {
+                return rc;
+            }
+
+            if (which == second || sqlite3_changes(store->db)) {
+                break;
+            }
+
+            which = second;
+        }
+    }
+
+    return SQLITE_OK;
+}
+
+
+static void
+ngx_http_smart_journal_sqlite_bind_text(sqlite3_stmt *stmt, int n,
+    const ngx_smart_record_text_t *text)
+{
+    if (text->len == 0) {
+        sqlite3_bind_null(stmt, n);
+        return;
+    }
+
+    sqlite3_bind_text(stmt, n, text->data, (int) text->len, SQLITE_STATIC);
+}
+
+
+static void
+ngx_http_smart_journal_sqlite_bind_end(sqlite3_stmt *stmt, int n,
+    int64_t value, int64_t unknown)
+{
+    if (value == unknown) {
+        sqlite3_bind_null(stmt, n);
+        return;
+    }
+
+    sqlite3_bind_int64(stmt, n, value);
+}

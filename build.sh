@@ -25,7 +25,7 @@ Commands:
   unit             the unit programs of the pure core
   asan [t/x.t ..]  the suite under ASan and UBSan, on nginx $asan_versions
   lint             shellcheck, warnings as errors, cppcheck, house style
-  bench            the benchmark
+  bench [name ..]  benchmarks, see t/bench/README.md; all, or those named
   clean            remove build/
   help             this text
 
@@ -132,7 +132,7 @@ if [ -n "$nginx_src" ] && [ -n "$nginx_version" ]; then
 fi
 
 case $command in
-    test|asan) ;;
+    test|asan|bench) ;;
     *)         [ $# -eq 0 ] || refuse "\"$command\" takes no \"$1\"" ;;
 esac
 
@@ -163,8 +163,9 @@ case $command in
         ;;
     bench)
         [ -x t/bench/run.sh ] || die "there is no t/bench/run.sh"
+        need gcc libc6-dev perl procps valgrind
         build
-        exec env NGX="$ngx" SMART_MODULES="$modules" t/bench/run.sh
+        exec env NGX="$ngx" SMART_MODULES="$modules" t/bench/run.sh "$@"
         ;;
     clean)
         rm -rf "$out"

@@ -22,7 +22,7 @@ my $load = "$temp/load";
 my $cc = $ENV{CC} || 'cc';
 
 is(system("$cc -std=c99 -O2 -Wall -Wextra -o '$load' "
-          . "'$FindBin::Bin/bench/load.c'"), 0, 'the generator compiles')
+          . "'$FindBin::Bin/bench/load.c' -lm"), 0, 'the generator compiles')
     or BAIL_OUT('no load generator');
 
 SmartServer->upstream(3);

@@ -51,7 +51,7 @@ finish()
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-${CC:-cc} -std=c99 -O2 -o "$temp/load" "$root/t/bench/load.c"
+${CC:-cc} -std=c99 -O2 -o "$temp/load" "$root/t/bench/load.c" -lm
 
 # shellcheck disable=SC2046
 set -- $(perl -MIO::Socket::INET -e '

@@ -4,13 +4,20 @@
  *
  * A load generator for HTTP/1.1 that counts exactly: one thread, epoll, GET.
  *
- *     cc -std=c99 -O2 -o load load.c
+ *     cc -std=c99 -O2 -o load load.c -lm
  *     load -c CONNECTIONS -n REQUESTS [options] ADDRESS:PORT URI ..
  *
  *     -r RATE      open loop: that many requests a second, whatever becomes of
  *                  them; latency counts from when a request should have been
  *                  sent.  Without it a connection sends the next request when
  *                  it has the answer to the last one
+ *     -p           with -r: arrivals as of a Poisson process, not constant
+ *     -s SEED      which one (1)
+ *     -f NUMBER    with -r: so many requests at each arrival, a fan-out; RATE
+ *                  is still that of requests
+ *     -w REQUESTS  leave the first ones out of the latencies
+ *     -o FILE      write all latencies in order: us, uint32, all ones for none
+ *     -N           send the number of a request, from 0: X-Number
  *     -k           keep connections (the default); -K: one request on each
  *     -H HEADER    one more header line, may be repeated
  *     -t SECONDS   longest time without an answer (30)
@@ -40,6 +47,8 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "dist.h"
+#include "latency.h"
 
 
 #define MAX_TRIES   5
@@ -65,7 +74,8 @@ struct conn_s {
     conn_t      *next;           /* in the list of those without a request */
     uint64_t     due;            /* ns, when to send the request at best */
     uint64_t     sent_at;
-    const char  *request;
+    uint64_t     number;
+    char        *request;
     size_t       sent;
     unsigned     tries;
     unsigned     answered;       /* some byte has come */
@@ -75,18 +85,21 @@ struct conn_s {
 
 static struct sockaddr_in   server = { .sin_family = AF_INET };
 static unsigned             nconns = 1, nuris, keepalive = 1;
-static uint64_t             nrequests = 1, timeout = 30;
+static unsigned             poisson, numbered, fan = 1;
+static uint64_t             nrequests = 1, timeout = 30, seed = 1, skip;
+static const char          *output;
 static double               rate;
 static char                 headers[4096];
 
 static int                  epoll_fd, timer_fd;
 static conn_t              *conns, *ready;
-static char               **requests;      /* texts, by uri */
+static char               **requests;      /* by uri, without the last lines */
 static uint64_t             start;
+static double               due_next;      /* ns after the start */
 
 static uint64_t             started, answers, codes[600], errors[ERRORS];
 static uint64_t             repeated, connections, body_bytes;
-static uint32_t            *latency;       /* us, of answers */
+static uint32_t            *latency;       /* us, by number */
 
 
 static void try_send(conn_t *c);
@@ -171,7 +184,8 @@ complete(conn_t *c)
 {
     codes[c->answer.status]++;
     body_bytes += c->answer.body;
-    latency[answers++] = (uint32_t) ((clock_ns() - c->due) / 1000);
+    latency[c->number] = (uint32_t) ((clock_ns() - c->due) / 1000);
+    answers++;
 
     if (!keepalive || c->answer.last) {
         close_socket(c);
@@ -349,6 +363,33 @@ event(conn_t *c, uint32_t events)
 }
 
 
+/* the request that is sent next, and the arrival of the one after it */
+static void
+prepare(conn_t *c)
+{
+    double  gap;
+
+    c->number = started++;
+    c->tries = 0;
+
+    free(c->request);
+
+    if (asprintf(&c->request, numbered ? "%sX-Number: %" PRIu64 "\r\n\r\n"
+                                       : "%s\r\n",
+                 requests[c->number % nuris], c->number)
+        == -1)
+    {
+        die("asprintf()");
+    }
+
+    if (rate > 0 && started % fan == 0) {
+        gap = (double) fan / rate * 1e9;
+        due_next += poisson ? -log(dist_uniform(seed, started / fan)) * gap
+                            : gap;
+    }
+}
+
+
 /* starts what is due, on connections that have no request */
 static void
 begin(void)
@@ -362,7 +403,7 @@ begin(void)
         due = clock_ns();
 
         if (rate > 0) {
-            due = start + (uint64_t) ((double) started / rate * 1e9);
+            due = start + (uint64_t) due_next;
 
             if (due > clock_ns()) {
                 memset(&it, 0, sizeof(it));
@@ -380,10 +421,9 @@ begin(void)
         c = ready;
         ready = c->next;
 
-        c->request = requests[started++ % nuris];
         c->due = due;
-        c->tries = 0;
 
+        prepare(c);
         try_send(c);
     }
 }
@@ -434,24 +474,12 @@ run(void)
 }
 
 
-static int
-by_value(const void *a, const void *b)
-{
-    uint32_t  x, y;
-
-    x = *(const uint32_t *) a;
-    y = *(const uint32_t *) b;
-
-    return (x > y) - (x < y);
-}
-
-
 static void
 report(void)
 {
-    double                seconds, sum = 0;
-    uint64_t              i, n, classes[6] = { 0 };
-    static const double   points[] = { 50, 90, 95, 99, 99.9, 100 };
+    double     seconds;
+    uint32_t   worst, *whole;
+    uint64_t   i, n, classes[6] = { 0 };
 
     seconds = (double) (clock_ns() - start) / 1e9;
 
@@ -459,11 +487,9 @@ report(void)
         classes[i / 100] += codes[i];
     }
 
-    for (i = 0; i < answers; i++) {
-        sum += latency[i] / 1e3;
+    if (output && latency_write(latency, nrequests, output) == -1) {
+        die(output);
     }
-
-    qsort(latency, answers, sizeof(uint32_t), by_value);
 
     printf("{\"requests\":%" PRIu64 ",\"answers\":%" PRIu64, nrequests,
            answers);
@@ -490,20 +516,29 @@ report(void)
            repeated, connections, body_bytes, seconds,
            (double) answers / seconds);
 
-    printf(",\"latency\":{\"mean\":%.3f",
-           answers ? sum / (double) answers : 0);
+    if (fan > 1) {
+        whole = latency_create(nrequests / fan);
 
-    for (i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        if (whole == NULL) {
+            die("start");
+        }
 
-        /* the nearest rank */
+        for (n = 0; n < nrequests / fan; n++) {
 
-        n = (uint64_t) (points[i] / 100 * (double) answers + 0.999999);
-        n = n > answers ? answers : n;
+            for (worst = 0, i = n * fan; i < (n + 1) * fan; i++) {
+                worst = latency[i] > worst ? latency[i] : worst;
+            }
 
-        printf(",\"p%g\":%.3f", points[i], n ? latency[n - 1] / 1e3 : 0);
+            whole[n] = worst;
+        }
+
+        printf(",\"whole\":");
+        latency_print(whole + skip / fan, nrequests / fan - skip / fan);
     }
 
-    printf("}}\n");
+    printf(",\"latency\":");
+    latency_print(latency + skip, nrequests - skip);
+    printf("}\n");
 }
 
 
@@ -514,13 +549,19 @@ options(int argc, char **argv)
     char   *port;
     size_t  len;
 
-    while ((c = getopt(argc, argv, "c:n:r:kKH:t:")) != -1) {
+    while ((c = getopt(argc, argv, "c:n:r:ps:f:Nw:o:kKH:t:")) != -1) {
 
         switch (c) {
 
         case 'c': nconns = (unsigned) strtoul(optarg, NULL, 10); break;
         case 'n': nrequests = strtoull(optarg, NULL, 10); break;
         case 'r': rate = strtod(optarg, NULL); break;
+        case 'p': poisson = 1; break;
+        case 's': seed = strtoull(optarg, NULL, 10); break;
+        case 'N': numbered = 1; break;
+        case 'f': fan = (unsigned) strtoul(optarg, NULL, 10); break;
+        case 'w': skip = strtoull(optarg, NULL, 10); break;
+        case 'o': output = optarg; break;
         case 'k': keepalive = 1; break;
         case 'K': keepalive = 0; break;
         case 't': timeout = strtoull(optarg, NULL, 10); break;
@@ -538,9 +579,12 @@ options(int argc, char **argv)
 
     port = argc - optind < 2 ? NULL : strchr(argv[optind], ':');
 
-    if (port == NULL || nconns == 0 || nrequests == 0 || rate < 0) {
-        fprintf(stderr, "usage: load -c CONNECTIONS -n REQUESTS [-r RATE] "
-                "[-k|-K] [-H HEADER] [-t SECONDS] ADDRESS:PORT URI ..\n");
+    if (port == NULL || nconns == 0 || nrequests == 0 || rate < 0
+        || fan == 0 || skip >= nrequests)
+    {
+        fprintf(stderr, "usage: load -c CONNECTIONS -n REQUESTS [-r RATE [-p] "
+                "[-s SEED] [-f FAN]] [-N] [-w REQUESTS] [-o FILE] [-k|-K] "
+                "[-H HEADER] [-t SECONDS] ADDRESS:PORT URI ..\n");
         exit(2);
     }
 
@@ -564,7 +608,7 @@ main(int argc, char **argv)
     nuris = (unsigned) (argc - optind - 1);
     conns = calloc(nconns, sizeof(conn_t));
     requests = calloc(nuris, sizeof(char *));
-    latency = calloc(nrequests, sizeof(uint32_t));
+    latency = latency_create(nrequests);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
@@ -579,7 +623,7 @@ main(int argc, char **argv)
 
     for (i = 0; i < nuris; i++) {
         if (asprintf(&requests[i], "GET %s HTTP/1.1\r\nHost: localhost\r\n"
-                     "%s%s\r\n", argv[optind + 1 + i], headers,
+                     "%s%s", argv[optind + 1 + i], headers,
                      keepalive ? "" : "Connection: close\r\n")
             == -1)
         {

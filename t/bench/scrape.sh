@@ -37,7 +37,7 @@ finish()
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-${CC:-cc} -std=c99 -O2 -o "$temp/load" "$root/t/bench/load.c"
+${CC:-cc} -std=c99 -O2 -o "$temp/load" "$root/t/bench/load.c" -lm
 
 
 # a worker with that many locations

@@ -89,6 +89,7 @@ ngx_int_t
 ngx_http_smart_attempt_content(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
+    ngx_uint_t                 forgotten;
     ngx_http_smart_ctx_t      *ctx;
     ngx_http_smart_attempt_t  *a;
 
@@ -97,7 +98,17 @@ ngx_http_smart_attempt_content(ngx_http_request_t *r)
 
     a->begun = 1;
 
+    forgotten = ngx_http_smart_cache_forget_use(ctx->request);
+
     rc = ctx->race->content_handler(r);
+
+#if (NGX_HTTP_CACHE)
+
+    if (forgotten && (r->cache == NULL || r->cache->node == NULL)) {
+        ngx_http_smart_cache_remember_use(ctx->request);
+    }
+
+#endif
 
     if (r->upstream && !a->done) {
         ngx_http_smart_attempt_hook(r, a);

@@ -147,6 +147,13 @@ void ngx_http_smart_cache_take_lock(ngx_http_smart_ctx_t *ctx,
 /* takes a request that waits for a lock, r->cache->waiting, out of the queue */
 void ngx_http_smart_cache_stop_waiting(ngx_http_request_t *r);
 
+/*
+ * around a hedge's look at the cache; r is its main request, the use has to be
+ * remembered where there was no such look
+ */
+ngx_uint_t ngx_http_smart_cache_forget_use(ngx_http_request_t *r);
+void ngx_http_smart_cache_remember_use(ngx_http_request_t *r);
+
 
 /* ngx_http_smart_main.c */
 

@@ -694,3 +694,44 @@ is(ctl('cancelled?id=a'), "attempts=3 done=0 cancelled=3 open=0\n",
 system("$curl 'http://$ENV{TEST_NGINX_H2}/park?id=b&s=status:503|hang'");
 is(ctl('cancelled?id=b'), "attempts=3 done=1 cancelled=2 open=0\n",
    "$name - parked");
+
+
+
+=== TEST 26: a peer that lets a TLS handshake wait for long is charged
+--- http_config
+ssl_certificate $TEST_NGINX_CERTS/cert;
+ssl_certificate_key $TEST_NGINX_CERTS/key;
+server { listen $TEST_NGINX_TLS2 ssl; access_log off; location / { proxy_pass http://$TEST_NGINX_UP2; } }
+upstream u {
+    server $TEST_NGINX_UP1 max_fails=1 fail_timeout=1m;
+    server $TEST_NGINX_TLS2;
+}
+--- config
+location / { smart_timeout $arg_timeout; proxy_pass https://u; }
+--- pipelined_requests eval
+["GET /?timeout=1200", "GET /?timeout=900", "GET /?timeout=300"]
+--- error_code eval
+[504, 200, 200]
+
+
+
+=== TEST 27: one that is overtaken within a handshake is not
+--- http_config
+ssl_certificate $TEST_NGINX_CERTS/cert;
+ssl_certificate_key $TEST_NGINX_CERTS/key;
+server { listen $TEST_NGINX_TLS2 ssl; access_log off; location / { proxy_pass http://$TEST_NGINX_UP2; } }
+upstream u {
+    server $TEST_NGINX_UP1 max_fails=1 fail_timeout=1m;
+    server $TEST_NGINX_TLS2;
+}
+--- config
+location / { smart_hedge 50ms; proxy_pass https://u; }
+--- pipelined_requests eval
+[map { "GET /?id=$_&s=body:x" } qw( a b c d )]
+--- response_body eval
+[('x') x 4]
+--- logged
+200 hedge attempts=2 winner=1 delay=50 suppressed=-
+200 primary attempts=1 winner=0 delay=50 suppressed=-
+200 hedge attempts=2 winner=1 delay=50 suppressed=-
+200 primary attempts=1 winner=0 delay=50 suppressed=-

@@ -389,7 +389,8 @@ void
 ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
 {
     socklen_t             len;
-    ngx_msec_t            age;
+    ngx_msec_t            age, least;
+    ngx_uint_t            handshake;
     ngx_sockaddr_t        sa;
     ngx_connection_t     *c;
     ngx_http_upstream_t  *u;
@@ -403,27 +404,34 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
         return;
     }
 
-#if (NGX_HTTP_SSL)
-
-    /* the handshake goes on over a connection that stands */
-
-    if (c->ssl) {
-        return;
-    }
-
-#endif
-
     /*
      * An attempt that was overtaken at once had no chance to connect, nor one
      * under a deadline of the client's choice; a second is when a connection
      * that got no answer is tried again
      */
 
+    least = delay ? delay : NGX_HTTP_SMART_PEER_CONNECT;
+    handshake = 0;
+
+#if (NGX_HTTP_SSL)
+
+    /*
+     * a handshake is part of connecting, but takes longer than answers over
+     * kept connections, which the delay may be made for
+     */
+
+    if (c->ssl) {
+        least = ngx_max(least, NGX_HTTP_SMART_PEER_CONNECT);
+        handshake = 1;
+    }
+
+#endif
+
     /* of this try: the attempt may have tried another peer before */
 
     age = ngx_current_msec - u->start_time;
 
-    if (age < (delay ? delay : NGX_HTTP_SMART_PEER_CONNECT)) {
+    if (age < least) {
         return;
     }
 
@@ -431,7 +439,7 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
 
     len = sizeof(ngx_sockaddr_t);
 
-    if (getpeername(c->fd, &sa.sockaddr, &len) == 0) {
+    if (!handshake && getpeername(c->fd, &sa.sockaddr, &len) == 0) {
         return;
     }
 

@@ -20,9 +20,10 @@ Usage: ./build.sh [command] [options] [files]
 Commands:
   build            build the modules and print their paths (the default)
   run              build, and start the demo on 127.0.0.1:8080
-  test [t/x.t ..]  every test: unit programs, the suite, the suite under
-                   sanitizers, chaos; with files: these on one nginx
+  test [t/x.t ..]  every test: unit programs, fuzzing, the suite, the suite
+                   under sanitizers, chaos; with files: these on one nginx
   unit             the unit programs of the pure core
+  fuzz [RUNS [SEED]]  the fuzz programs, 50000 mutations each from seed 1
   asan [t/x.t ..]  the suite under ASan and UBSan, on nginx $asan_versions
   lint             shellcheck, warnings as errors, cppcheck, house style
   bench [name ..]  benchmarks, see t/bench/README.md; all, or those named
@@ -132,7 +133,7 @@ if [ -n "$nginx_src" ] && [ -n "$nginx_version" ]; then
 fi
 
 case $command in
-    test|asan|bench) ;;
+    test|asan|fuzz|bench) ;;
     *)         [ $# -eq 0 ] || refuse "\"$command\" takes no \"$1\"" ;;
 esac
 
@@ -152,6 +153,10 @@ case $command in
         ;;
     unit)
         stage unit unit
+        sums
+        ;;
+    fuzz)
+        stage fuzz fuzz "$@"
         sums
         ;;
     asan)

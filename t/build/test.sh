@@ -183,6 +183,53 @@ unit()
 }
 
 
+# t/fuzz/NAME.c, a short run of each; ./build.sh fuzz RUNS [SEED] for longer
+
+fuzz()
+{
+    # shellcheck disable=SC2086
+    need $compiler perl
+
+    dir=$out/fuzz
+    strict="-std=c99 -D_POSIX_C_SOURCE=200809L -g -O1 $warnings
+        -fno-omit-frame-pointer
+        -fsanitize=address,undefined -fno-sanitize-recover=all"
+    core=ngx_smart_module/core
+    programs=
+
+    mkdir -p "$dir"
+
+    for source in t/fuzz/*.c; do
+        program=$dir/$(basename "$source" .c)
+
+        if [ "$source" = t/fuzz/main.c ]; then
+            continue
+        fi
+
+        programs="$programs $program"
+
+        if [ -x "$program" ] \
+           && [ -z "$(find "$core" t/fuzz t/build -newer "$program" -type f)" ]
+        then
+            continue
+        fi
+
+        # shellcheck disable=SC2086
+        "${CC:-gcc}" $strict -I "$core" -I t/fuzz -o "$program.new" \
+            "$source" t/fuzz/main.c "$core"/*.c -lm
+        mv "$program.new" "$program"
+    done
+
+    printf '\nfuzz: ASAN_OPTIONS=abort_on_error=1 prove --exec "" %s%s\n\n' \
+        "$programs" "${1:+ :: -n $1 -s ${2:-1}}"
+
+    # shellcheck disable=SC2086
+    ASAN_OPTIONS=abort_on_error=1 UBSAN_OPTIONS=abort_on_error=1 \
+        PERL_TEST_HARNESS_DUMP_TAP="$out/tap/fuzz" \
+        prove --exec '' -j"$jobs" $programs ${1:+:: -n "$1" -s "${2:-1}"}
+}
+
+
 chaos()
 {
     build
@@ -305,6 +352,7 @@ test_all()
     fi
 
     stage unit unit
+    stage fuzz fuzz
     stage suite suite_packaged suite
     test_asan "$@"
 

@@ -16,15 +16,26 @@ ngx_int_t
 ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, u_char *data, size_t len)
 {
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_chain_t  out;
-
     if (ngx_http_discard_request_body(r) != NGX_OK) {
         r->keepalive = 0;
     }
 
-    rc = ngx_http_smart_reply_header(r, status, type, len);
+    if (ngx_http_smart_reply_start(r, status, type, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_smart_reply_send(r, data, len);
+}
+
+
+ngx_int_t
+ngx_http_smart_reply_send(ngx_http_request_t *r, u_char *data, size_t len)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         return rc;
@@ -64,7 +75,19 @@ ngx_int_t
 ngx_http_smart_reply_header(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, off_t len)
 {
-    ngx_table_elt_t  *h;
+    if (ngx_http_smart_reply_start(r, status, type, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_send_header(r);
+}
+
+
+ngx_int_t
+ngx_http_smart_reply_start(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, off_t len)
+{
+    static ngx_str_t  no_store = ngx_string("no-store");
 
     ngx_http_clean_header(r);
 
@@ -81,17 +104,28 @@ ngx_http_smart_reply_header(ngx_http_request_t *r, ngx_uint_t status,
 
     r->allow_ranges = 0;
 
+    return ngx_http_smart_reply_add(r, "Cache-Control", &no_store);
+}
+
+
+ngx_int_t
+ngx_http_smart_reply_add(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
     h->hash = 1;
-    ngx_str_set(&h->key, "Cache-Control");
-    ngx_str_set(&h->value, "no-store");
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
     ngx_http_smart_header_unlink(h);
 
-    return ngx_http_send_header(r);
+    return NGX_OK;
 }
 
 

@@ -27,6 +27,18 @@ ngx_int_t ngx_http_smart_reply(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t ngx_http_smart_reply_header(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *type, off_t len);
 
+/*
+ * The same in steps, for what has more headers: _start() makes the header
+ * ready, _add() adds to it, of which "name" and "value" must live as long as
+ * the request does, and _send() sends it and the body.
+ */
+ngx_int_t ngx_http_smart_reply_start(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, off_t len);
+ngx_int_t ngx_http_smart_reply_add(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+ngx_int_t ngx_http_smart_reply_send(ngx_http_request_t *r, u_char *data,
+    size_t len);
+
 /* 1 if the Accept header of the request names the media type */
 ngx_uint_t ngx_http_smart_accepts(ngx_http_request_t *r, const char *type);
 

@@ -130,6 +130,14 @@ ngx_smart_json_null(ngx_smart_json_t *json)
 
 
 void
+ngx_smart_json_raw(ngx_smart_json_t *json, const char *p, size_t len)
+{
+    ngx_smart_json_separate(json);
+    ngx_smart_json_write(json, p, len);
+}
+
+
+void
 ngx_smart_json_seconds(ngx_smart_json_t *json, uint64_t ms)
 {
     int   n;

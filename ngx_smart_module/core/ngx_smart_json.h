@@ -44,6 +44,9 @@ void ngx_smart_json_text(ngx_smart_json_t *json, const char *text);
 void ngx_smart_json_uint(ngx_smart_json_t *json, uint64_t value);
 void ngx_smart_json_null(ngx_smart_json_t *json);
 
+/* text that is JSON already */
+void ngx_smart_json_raw(ngx_smart_json_t *json, const char *p, size_t len);
+
 /* a number of thousandths, written as seconds, shortest: 1500 is "1.5" */
 void ngx_smart_json_seconds(ngx_smart_json_t *json, uint64_t ms);
 

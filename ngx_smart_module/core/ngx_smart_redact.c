@@ -73,6 +73,8 @@ static void ngx_smart_redact_copy(ngx_smart_redact_text_t *t, const char *p,
     size_t len);
 static void ngx_smart_redact_put(ngx_smart_redact_text_t *t, const char *p,
     size_t len);
+static size_t ngx_smart_redact_append(char *to, size_t size, size_t n,
+    const char *p, size_t len);
 static size_t ngx_smart_redact_find(const char *p, size_t len,
     const char *set);
 static int ngx_smart_redact_scheme(const char *p, size_t len);
@@ -364,6 +366,48 @@ ngx_smart_redact_split(const char *url, size_t len,
     }
 
     return (bad || parts->host_len == 0) ? -1 : 0;
+}
+
+
+size_t
+ngx_smart_redact_website(char *to, size_t size,
+    const ngx_smart_redact_parts_t *parts, size_t *host, size_t *host_len)
+{
+    size_t  n;
+
+    n = 0;
+
+    if (parts->scheme_len) {
+        n = ngx_smart_redact_append(to, size, n, parts->scheme,
+                                    parts->scheme_len);
+        n = ngx_smart_redact_append(to, size, n, "://", 3);
+    }
+
+    *host = n;
+    n = ngx_smart_redact_append(to, size, n, parts->host, parts->host_len);
+    *host_len = n - *host;
+
+    if (parts->port_len) {
+        n = ngx_smart_redact_append(to, size, n, ":", 1);
+        n = ngx_smart_redact_append(to, size, n, parts->port,
+                                    parts->port_len);
+    }
+
+    return n;
+}
+
+
+static size_t
+ngx_smart_redact_append(char *to, size_t size, size_t n, const char *p,
+    size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i < len && n < size; i++) {
+        to[n++] = ngx_smart_redact_lower(p[i]);
+    }
+
+    return n;
 }
 
 

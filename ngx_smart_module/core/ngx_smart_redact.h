@@ -60,5 +60,13 @@ size_t ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
 int ngx_smart_redact_split(const char *url, size_t len,
     ngx_smart_redact_parts_t *parts);
 
+/*
+ * "scheme://host:port" of a URL that was split, in lower case and without
+ * userinfo; returns its length, at most "size".  The host is *host_len bytes
+ * at to + *host.
+ */
+size_t ngx_smart_redact_website(char *to, size_t size,
+    const ngx_smart_redact_parts_t *parts, size_t *host, size_t *host_len);
+
 
 #endif /* _NGX_SMART_REDACT_H_INCLUDED_ */

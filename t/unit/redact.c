@@ -17,6 +17,7 @@ static void urls(const char *path);
 static void own_names(void);
 static void every_cut(void);
 static void splits(const char *path);
+static void websites(void);
 
 
 int
@@ -26,6 +27,7 @@ main(void)
     own_names();
     every_cut();
     splits("t/data/split.txt");
+    websites();
 
     return tap_done();
 }
@@ -150,5 +152,48 @@ splits(const char *path)
 
         tap_is_str(path, t.line, text, t.cells[1].data, "%s", t.cells[0].raw);
         free(block);
+    }
+}
+
+
+static void
+websites(void)
+{
+    char                      text[64];
+    size_t                    i, n, host, len, size;
+    ngx_smart_redact_parts_t  parts;
+
+    static const struct {
+        const char  *url;
+        const char  *website;
+        const char  *host;
+    } cases[] = {
+        { "http://a.example/x?y", "http://a.example", "a.example" },
+        { "HTTPS://u:p@A.Example:8443/X", "https://a.example:8443",
+          "a.example" },
+        { "http://[::A]:80", "http://[::a]:80", "[::a]" },
+        { "http://a:/", "http://a", "a" },
+        { "b.example:443", "b.example:443", "b.example" }
+    };
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+
+        (void) ngx_smart_redact_split(cases[i].url, strlen(cases[i].url),
+                                      &parts);
+
+        for (size = 0; size < sizeof(text); size++) {
+            memset(text, '#', sizeof(text));
+            n = ngx_smart_redact_website(text, size, &parts, &host, &len);
+
+            if (n > size || host + len > n || text[size] != '#'
+                || memcmp(text, cases[i].website, n) != 0)
+            {
+                ok(0, "%s in %zu bytes", cases[i].url, size);
+            }
+        }
+
+        ok(n == strlen(cases[i].website) && len == strlen(cases[i].host)
+           && memcmp(text + host, cases[i].host, len) == 0,
+           "the website of %s", cases[i].url);
     }
 }

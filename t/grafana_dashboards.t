@@ -236,11 +236,18 @@ sub overlaps {
 # nginx, its load, and Prometheus; then every query
 
 sub ask_all {
-    my $journal = ($ENV{TEST_NGINX_LOAD_MODULES} // '') =~ /smart_journal/;
-
     SmartServer->upstream;
 
-    my $ngx = SmartServer->start(workers => 2, conf => <<'CONF');
+    my $journal = 'smart_journal_store sqlite:%%DIR%%/journal.db flush=50ms;'
+                  . ' smart_journal on;';
+    my ($status) = SmartServer->test_config(
+        conf => "$journal server { listen 127.0.0.1:%%PORT%%;"
+                . " location / { smart_journal_metrics; } }");
+
+    $journal = '' if $status;
+
+    (my $conf = <<'CONF') =~ s/JOURNAL/$journal/;
+JOURNAL
 upstream u {
     server $TEST_NGINX_UP1 max_fails=0;
     server $TEST_NGINX_UP2 max_fails=0;
@@ -264,6 +271,7 @@ server {
 }
 CONF
 
+    my $ngx = SmartServer->start(workers => 2, conf => $conf);
     my $prom = SmartPrometheus->start(configuration($ngx));
 
     ok(SmartServer::wait_for(sub {

@@ -29,9 +29,9 @@ use SmartServer;
 our %JOURNAL = (
     counter   => [qw( records written dropped write_errors interrupted_records
                       pruned_records )],
-    gauge     => [qw( queue_records queue_capacity_records store_up
-                      last_write_timestamp_seconds )],
-    histogram => [qw( write_duration_seconds batch_records )],
+    gauge     => [qw( queue_records queue_capacity_records batch_records
+                      store_up last_write_timestamp_seconds )],
+    histogram => [qw( write_duration_seconds )],
 );
 
 my $owner = $$;

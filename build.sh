@@ -27,6 +27,7 @@ Commands:
   asan [t/x.t ..]  the suite under ASan and UBSan, on nginx $asan_versions
   lint             shellcheck, warnings as errors, cppcheck, house style
   bench [name ..]  benchmarks, see t/bench/README.md; all, or those named
+  docker-check     the images of docker/, built and run without Docker
   clean            remove build/
   help             this text
 
@@ -171,6 +172,11 @@ case $command in
         need gcc libc6-dev perl procps valgrind
         build
         exec env NGX="$ngx" SMART_MODULES="$modules" t/bench/run.sh "$@"
+        ;;
+    docker-check)
+        # shellcheck disable=SC2086
+        need $test_tools debootstrap debian-archive-keyring
+        exec t/docker/check.sh
         ;;
     clean)
         rm -rf "$out"

@@ -5,7 +5,8 @@ perl_modules="perl libtest-base-perl libtest-longstring-perl libtext-diff-perl
     libwww-perl libhttp-message-perl liblist-moreutils-perl libipc-run-perl
     liburi-perl"
 test_tools="procps curl openssl nghttp2-client prometheus
-    python3-prometheus-client python3-yaml memcached ngtcp2-client brotli
+    python3-prometheus-client python3-yaml python3-jsonschema iproute2 wget
+    memcached ngtcp2-client brotli
     libnginx-mod-http-lua
     libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
     libnginx-mod-http-brotli-filter libnginx-mod-http-subs-filter

@@ -115,7 +115,10 @@ ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
 }
 
 
-/* a cancelled hedge whose file operation has come to its end */
+/*
+ * A cancelled hedge whose file operation has come to its end.  The response
+ * may have been sent by now, with nothing but the hedge left to refer to it.
+ */
 static void
 ngx_http_smart_cancel_late(ngx_http_request_t *r)
 {
@@ -123,9 +126,13 @@ ngx_http_smart_cancel_late(ngx_http_request_t *r)
 
     a = ngx_http_smart_hedge_attempt(r);
 
+    r->main->count++;
+
     ngx_http_smart_cancel_hedge(r, a->post.data, a);
 
     if (r->connection->error) {
         (void) ngx_http_post_request(r->main, NULL);
     }
+
+    ngx_http_finalize_request(r, NGX_DONE);
 }

@@ -298,7 +298,9 @@ ngx_http_smart_series_peer(ngx_conf_t *cf, ngx_http_smart_upstream_t *su,
         }
     }
 
-    if (name->len > NGX_SMART_PROM_MAX_LABEL) {
+    /* a server whose name is resolved at run time has no peer yet */
+
+    if (name->len == 0 || name->len > NGX_SMART_PROM_MAX_LABEL) {
         return NGX_OK;
     }
 

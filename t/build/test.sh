@@ -155,26 +155,14 @@ unit()
     dir=$out/unit
     strict="-std=c99 -g -O2 $warnings -fno-omit-frame-pointer
         -fsanitize=address,undefined -fno-sanitize-recover=all"
-    core=ngx_smart_module/core
     programs=
 
-    mkdir -p "$dir"
-
     for source in "$@"; do
-        program=$dir/$(basename "$source" .c)
-        programs="$programs $program"
-
-        if [ -x "$program" ] \
-           && [ -z "$(find "$core" t/unit t/build -newer "$program" -type f)" ]
-        then
-            continue
-        fi
-
-        # shellcheck disable=SC2086
-        "${CC:-gcc}" $strict -I "$core" -I t/unit -o "$program.new" \
-            "$source" "$core"/*.c -lm
-        mv "$program.new" "$program"
+        programs="$programs $dir/$(basename "$source" .c)"
     done
+
+    make -s -j "$jobs" -f t/unit/Makefile CC="${CC:-gcc}" OUT="$dir" \
+        STRICT="$(echo "$strict" | tr '\n' ' ')"
 
     printf '\nunit: prove --exec "" %s\n\n' "$programs"
 
@@ -195,7 +183,6 @@ fuzz()
     strict="-std=c99 -D_POSIX_C_SOURCE=200809L -g -O1 $warnings
         -fno-omit-frame-pointer
         -fsanitize=address,undefined -fno-sanitize-recover=all"
-    core=ngx_smart_module/core
     programs=
 
     mkdir -p "$dir"

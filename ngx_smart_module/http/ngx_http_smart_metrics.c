@@ -37,6 +37,7 @@ static ngx_int_t ngx_http_smart_metrics_turn(ngx_http_smart_metrics_t *m);
 static ngx_uint_t ngx_http_smart_metrics_unit(ngx_http_smart_metrics_t *m);
 static ngx_uint_t ngx_http_smart_metrics_next(ngx_http_smart_metrics_t *m,
     const ngx_http_smart_family_t *family);
+static void ngx_http_smart_metrics_journal(ngx_http_smart_metrics_t *m);
 static void ngx_http_smart_metrics_cleanup(void *data);
 
 
@@ -276,6 +277,7 @@ ngx_http_smart_metrics_unit(ngx_http_smart_metrics_t *m)
         m->peer = 0;
 
         if (m->family == ngx_http_smart_family_count) {
+            ngx_http_smart_metrics_journal(m);
             ngx_smart_prom_end(&m->row.prom);
         }
     }
@@ -344,6 +346,35 @@ ngx_http_smart_metrics_next(ngx_http_smart_metrics_t *m,
 
         return 0;
     }
+}
+
+
+/* what the other module has, if it is loaded */
+static void
+ngx_http_smart_metrics_journal(ngx_http_smart_metrics_t *m)
+{
+    ngx_uint_t                  key;
+    ngx_smart_prom_t           *prom;
+    ngx_http_variable_value_t  *vv;
+
+    static ngx_str_t  name = ngx_string("smart_journal_metrics");
+
+    prom = &m->row.prom;
+
+    key = ngx_hash_key(name.data, name.len);
+
+    vv = ngx_http_get_variable(m->request, &name, key);
+
+    if (vv == NULL || vv->not_found) {
+        return;
+    }
+
+    if (vv->len > (size_t) (prom->end - prom->pos)) {
+        prom->overflow = 1;
+        return;
+    }
+
+    prom->pos = (char *) ngx_cpymem(prom->pos, vv->data, vv->len);
 }
 
 

@@ -72,6 +72,13 @@ ngx_command_t  ngx_http_smart_journal_commands[] = {
       0,
       NULL },
 
+    { ngx_string("smart_journal_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_smart_journal_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -243,8 +250,8 @@ ngx_http_smart_journal_set_batch(ngx_conf_t *cf,
 
     n = ngx_atoi(value->data, value->len);
 
-    if (n == NGX_ERROR || n < 1 || n > 100000) {
-        return "a number from 1 to 100000";
+    if (n == NGX_ERROR || n < 1 || n > 10000) {
+        return "a number from 1 to 10000";
     }
 
     jmcf->batch = n;
@@ -342,8 +349,9 @@ ngx_http_smart_journal_set_redact(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_smart_journal_loc_conf_t  *jlcf = conf;
 
-    ngx_str_t   *value, *name;
-    ngx_uint_t   i;
+    ngx_str_t                *value;
+    ngx_uint_t                i;
+    ngx_smart_redact_name_t  *name;
 
     if (jlcf->redact != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -352,7 +360,7 @@ ngx_http_smart_journal_set_redact(ngx_conf_t *cf, ngx_command_t *cmd,
     value = cf->args->elts;
 
     jlcf->redact = ngx_array_create(cf->pool, cf->args->nelts - 1,
-                                    sizeof(ngx_str_t));
+                                    sizeof(ngx_smart_redact_name_t));
     if (jlcf->redact == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -371,7 +379,8 @@ ngx_http_smart_journal_set_redact(ngx_conf_t *cf, ngx_command_t *cmd,
             return NGX_CONF_ERROR;
         }
 
-        *name = value[i];
+        name->data = (char *) value[i].data;
+        name->len = value[i].len;
     }
 
     return NGX_CONF_OK;

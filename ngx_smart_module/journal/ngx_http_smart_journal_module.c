@@ -4,14 +4,16 @@
  */
 
 
-#include "ngx_http_smart_journal_module.h"
+#include "ngx_http_smart_journal_zone.h"
 
 
 static ngx_int_t ngx_http_smart_journal_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_smart_journal_init_process(ngx_cycle_t *cycle);
+static void ngx_http_smart_journal_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_http_module_t  ngx_http_smart_journal_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_smart_journal_add_variables,  /* preconfiguration */
     ngx_http_smart_journal_init,           /* postconfiguration */
 
     ngx_http_smart_journal_create_main_conf,  /* create main configuration */
@@ -32,10 +34,10 @@ ngx_module_t  ngx_http_smart_journal_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_smart_journal_init_process,   /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_smart_journal_exit_process,   /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -56,5 +58,50 @@ ngx_http_smart_journal_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    if (jmcf->store == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_smart_journal_zone_add(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_smart_journal_request_init(cf);
+}
+
+
+static ngx_int_t
+ngx_http_smart_journal_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_smart_journal_main_conf_t  *jmcf;
+
+    /* processes that load or clean caches have no requests */
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_smart_journal_module);
+
+    if (jmcf == NULL || jmcf->store == NULL) {
+
+        /* a single process that was told otherwise before */
+
+        ngx_http_smart_journal_flush_exit();
+
+        return NGX_OK;
+    }
+
+    ngx_http_smart_journal_request_init_process();
+
+    return ngx_http_smart_journal_flush_init(cycle, jmcf);
+}
+
+
+static void
+ngx_http_smart_journal_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_smart_journal_flush_exit();
 }

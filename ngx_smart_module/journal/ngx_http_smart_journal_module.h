@@ -9,6 +9,7 @@
 
 #include "../common/ngx_http_smart_compat.h"
 #include "../core/ngx_smart_record.h"
+#include "../core/ngx_smart_redact.h"
 #include "ngx_http_smart_journal_store.h"
 
 #include <ngx_thread_pool.h>
@@ -45,7 +46,8 @@ typedef struct {
 typedef struct {
     ngx_flag_t                                 enable;
     ngx_http_complex_value_t                  *url;     /* NULL: built in */
-    ngx_array_t                               *redact;  /* ngx_str_t */
+    ngx_array_t                               *redact;
+                                               /* ngx_smart_redact_name_t */
 
     ngx_uint_t                                 api;
     ngx_uint_t                                 api_write;
@@ -63,6 +65,27 @@ void *ngx_http_smart_journal_create_main_conf(ngx_conf_t *cf);
 void *ngx_http_smart_journal_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_smart_journal_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+
+
+/* ngx_http_smart_journal_request.c */
+
+ngx_int_t ngx_http_smart_journal_request_init(ngx_conf_t *cf);
+void ngx_http_smart_journal_request_init_process(void);
+
+
+/* ngx_http_smart_journal_flush.c */
+
+/* a worker begins, and ends: the latter waits until the queue is written */
+ngx_int_t ngx_http_smart_journal_flush_init(ngx_cycle_t *cycle,
+    ngx_http_smart_journal_main_conf_t *jmcf);
+void ngx_http_smart_journal_flush_exit(void);
+
+
+/* ngx_http_smart_journal_metrics.c */
+
+char *ngx_http_smart_journal_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_smart_journal_add_variables(ngx_conf_t *cf);
 
 
 #endif /* _NGX_HTTP_SMART_JOURNAL_MODULE_H_INCLUDED_ */

@@ -281,7 +281,11 @@ ngx_http_smart_journal_sqlite_try(
 }
 
 
-/* SQLite would make it readable for everyone */
+/*
+ * SQLite would make it readable for everyone.  A file that is there is never
+ * opened here: closing it again would drop the locks that other connections
+ * of this process hold on it.
+ */
 static ngx_http_smart_journal_rc_e
 ngx_http_smart_journal_sqlite_create(const char *path,
     ngx_http_smart_journal_error_t *error)
@@ -289,31 +293,46 @@ ngx_http_smart_journal_sqlite_create(const char *path,
     int          fd, err;
     struct stat  st;
 
-    fd = open(path, O_RDWR|O_CREAT|O_CLOEXEC, 0640);
+    err = 0;
 
-    if (fd == -1) {
+    if (stat(path, &st) == 0) {
+
+        if (!S_ISREG(st.st_mode)) {
+            snprintf(error->text, sizeof(error->text),
+                     "is not a regular file");
+            return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+        }
+
+        if (access(path, R_OK|W_OK) == -1) {
+            err = errno;
+        }
+
+    } else if (errno != ENOENT) {
         err = errno;
 
-        snprintf(error->text, sizeof(error->text),
-                 "cannot open: %s%s", strerror(err),
-                 err == EACCES || err == EPERM
-                 ? ", the user of the worker processes must be able to write "
-                   "the file and its directory" : "");
+    } else {
+        fd = open(path, O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0640);
 
-        return err == EROFS ? NGX_HTTP_SMART_JOURNAL_READ_ONLY
-               : err == ENOSPC ? NGX_HTTP_SMART_JOURNAL_FULL
-               : NGX_HTTP_SMART_JOURNAL_FAILED;
+        if (fd != -1) {
+            close(fd);
+
+        } else if (errno != EEXIST) {
+            err = errno;
+        }
     }
 
-    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-        snprintf(error->text, sizeof(error->text), "is not a regular file");
-        close(fd);
-        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    if (err == 0) {
+        return NGX_HTTP_SMART_JOURNAL_OK;
     }
 
-    close(fd);
+    snprintf(error->text, sizeof(error->text), "cannot be opened: %s%s",
+             strerror(err), err == EACCES || err == EPERM
+             ? ", the user of the worker processes must be able to write the "
+               "file and its directory" : "");
 
-    return NGX_HTTP_SMART_JOURNAL_OK;
+    return err == EROFS ? NGX_HTTP_SMART_JOURNAL_READ_ONLY
+           : err == ENOSPC ? NGX_HTTP_SMART_JOURNAL_FULL
+           : NGX_HTTP_SMART_JOURNAL_FAILED;
 }
 
 

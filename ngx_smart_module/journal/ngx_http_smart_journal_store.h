@@ -45,7 +45,7 @@ typedef struct {
 
 typedef struct {
     const char                     *place;      /* a path, or how to connect */
-    unsigned                        sync;       /* commits survive a power cut */
+    unsigned                        sync;       /* survive a power cut */
     unsigned                        busy;       /* ms to wait for a lock */
 } ngx_http_smart_journal_options_t;
 

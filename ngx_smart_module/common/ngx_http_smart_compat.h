@@ -24,6 +24,9 @@
 
 #define ngx_http_smart_add32(value, add)  __sync_fetch_and_add(value, add)
 
+#define ngx_http_smart_set64(value, old, set)                                 \
+    __sync_bool_compare_and_swap(value, old, set)
+
 
 /* from 1.23.0 on multiple headers of one name are linked */
 

@@ -103,6 +103,16 @@ ngx_smart_prom_number(ngx_smart_prom_t *prom,
 
 
 void
+ngx_smart_prom_infinite(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family,
+    const ngx_smart_prom_label_t *labels, unsigned n)
+{
+    ngx_smart_prom_sample(prom, family, "", labels, n, NULL);
+    ngx_smart_prom_text(prom, "+Inf\n");
+}
+
+
+void
 ngx_smart_prom_seconds(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family,
     const ngx_smart_prom_label_t *labels, unsigned n, uint64_t ms)

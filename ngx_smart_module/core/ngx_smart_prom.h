@@ -76,7 +76,12 @@ void ngx_smart_prom_number(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family,
     const ngx_smart_prom_label_t *labels, unsigned n, uint64_t value);
 
-/* the same in seconds, from ms */
+/* a gauge that is infinite */
+void ngx_smart_prom_infinite(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family,
+    const ngx_smart_prom_label_t *labels, unsigned n);
+
+/* the same in seconds, from ms, or in anything else from its thousandths */
 void ngx_smart_prom_seconds(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family,
     const ngx_smart_prom_label_t *labels, unsigned n, uint64_t ms);

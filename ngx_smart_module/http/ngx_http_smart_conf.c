@@ -158,8 +158,7 @@ ngx_http_smart_create_loc_conf(ngx_conf_t *cf)
     slcf->methods = NGX_CONF_UNSET_UINT;
     slcf->body_size = NGX_CONF_UNSET_SIZE;
     slcf->peer = NGX_CONF_UNSET_UINT;
-    slcf->budget = NGX_CONF_UNSET_UINT;
-    slcf->burst = NGX_CONF_UNSET_UINT;
+    slcf->budget.share = NGX_HTTP_SMART_BUDGET_UNSET;
     slcf->statuses = NGX_CONF_UNSET_PTR;
     slcf->types = NGX_CONF_UNSET_PTR;
     slcf->errors = NGX_CONF_UNSET_UINT;
@@ -197,8 +196,16 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->body_size, prev->body_size, 1024 * 1024);
     ngx_conf_merge_uint_value(conf->peer, prev->peer,
                               NGX_HTTP_SMART_PEER_PREFER);
-    ngx_conf_merge_uint_value(conf->budget, prev->budget, 500);
-    ngx_conf_merge_uint_value(conf->burst, prev->burst, 10);
+
+    if (conf->budget.share == NGX_HTTP_SMART_BUDGET_UNSET) {
+        conf->budget = prev->budget;
+    }
+
+    if (conf->budget.share == NGX_HTTP_SMART_BUDGET_UNSET) {
+        conf->budget.share = NGX_HTTP_SMART_BUDGET_SHARE;
+        conf->budget.burst = NGX_HTTP_SMART_BUDGET_BURST;
+    }
+
     ngx_conf_merge_ptr_value(conf->types, prev->types, NULL);
     ngx_conf_merge_uint_value(conf->errors, prev->errors,
                               NGX_HTTP_SMART_ERRORS_DEFAULT);

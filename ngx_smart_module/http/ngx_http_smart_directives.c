@@ -21,10 +21,6 @@ static char *ngx_http_smart_invalid(ngx_conf_t *cf, ngx_str_t *value,
     const char *allowed);
 
 
-/* upper bound of a burst, so that tokens fit into 32 bits in hundredths */
-#define NGX_HTTP_SMART_MAX_BURST  1000000
-
-
 static const ngx_http_smart_method_t  ngx_http_smart_methods[] = {
     { "GET", NGX_HTTP_GET },
     { "HEAD", NGX_HTTP_HEAD },
@@ -251,14 +247,14 @@ ngx_http_smart_set_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_int_t   n;
     ngx_str_t  *value;
 
-    if (slcf->budget != NGX_CONF_UNSET_UINT) {
+    if (slcf->budget.share != NGX_HTTP_SMART_BUDGET_UNSET) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
     if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
-        slcf->budget = NGX_HTTP_SMART_BUDGET_OFF;
+        slcf->budget.share = NGX_HTTP_SMART_BUDGET_OFF;
         return NGX_CONF_OK;
     }
 
@@ -273,7 +269,8 @@ ngx_http_smart_set_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                         "\"off\" or a percentage from \"0%\" to \"100%\"");
     }
 
-    slcf->budget = n;
+    slcf->budget.share = (uint32_t) n;
+    slcf->budget.burst = NGX_HTTP_SMART_BUDGET_BURST;
 
     if (cf->args->nelts == 2) {
         return NGX_CONF_OK;
@@ -285,12 +282,12 @@ ngx_http_smart_set_budget(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         n = ngx_atoi(value[2].data + 6, value[2].len - 6);
     }
 
-    if (n == NGX_ERROR || n > NGX_HTTP_SMART_MAX_BURST) {
+    if (n == NGX_ERROR || n > NGX_SMART_BUDGET_MAX_BURST) {
         return ngx_http_smart_invalid(cf, &value[2],
                                   "\"burst=\" and a number up to 1000000");
     }
 
-    slcf->burst = n;
+    slcf->budget.burst = (uint32_t) n;
 
     return NGX_CONF_OK;
 }

@@ -21,6 +21,8 @@ static void ngx_http_smart_family_counters(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_seconds(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
+static void ngx_http_smart_family_tokens(ngx_http_smart_family_row_t *row,
+    const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_in_flight(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_finished(ngx_http_smart_family_row_t *row,
@@ -123,6 +125,11 @@ const ngx_http_smart_family_t  ngx_http_smart_families[] = {
         "The delay after which hedges are sent", NGX_SMART_PROM_GAUGE },
       NGX_HTTP_SMART_FAMILY_LOCATION, ngx_http_smart_family_seconds,
       NGX_HTTP_SMART_FAMILY_OF(series, delay), 1, NULL, NULL },
+
+    { { "nginx_smart_budget_tokens",
+        "Hedges that the budget allows at once", NGX_SMART_PROM_GAUGE },
+      NGX_HTTP_SMART_FAMILY_LOCATION, ngx_http_smart_family_tokens,
+      0, 1, NULL, NULL },
 
     { { "nginx_smart_peer_attempts",
         "Attempts ended at a peer, by how they did", NGX_SMART_PROM_COUNTER },
@@ -247,6 +254,32 @@ ngx_http_smart_family_seconds(ngx_http_smart_family_row_t *row,
     ms = (ngx_atomic_t *) ((u_char *) row->series + family->offset);
 
     ngx_smart_prom_seconds(&row->prom, &family->prom, labels, n, *ms);
+}
+
+
+/* without a budget as many as are wanted */
+static void
+ngx_http_smart_family_tokens(ngx_http_smart_family_row_t *row,
+    const ngx_http_smart_family_t *family)
+{
+    uint64_t                  left;
+    ngx_uint_t                n;
+    ngx_http_smart_series_t  *series;
+    ngx_smart_prom_label_t    labels[3];
+
+    series = row->series;
+    n = ngx_http_smart_family_labels(row, family, labels);
+
+    if (series->budget_conf.share == NGX_HTTP_SMART_BUDGET_OFF) {
+        ngx_smart_prom_infinite(&row->prom, &family->prom, labels, n);
+        return;
+    }
+
+    left = ngx_smart_budget_left(series->budget, &series->budget_conf,
+                                 (uint32_t) series->started[0]);
+
+    ngx_smart_prom_seconds(&row->prom, &family->prom, labels, n,
+                           left / (NGX_SMART_BUDGET_TOKEN / 1000));
 }
 
 

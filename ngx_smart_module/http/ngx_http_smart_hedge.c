@@ -297,6 +297,12 @@ ngx_http_smart_hedge_allowed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         return 0;
     }
 
+    n = ngx_http_smart_policy_budget(ctx, n);
+
+    if (n == 0) {
+        ngx_http_smart_hedge_suppress(ctx, NGX_HTTP_SMART_BUDGET);
+    }
+
     return n;
 }
 

@@ -23,7 +23,13 @@
 #define NGX_HTTP_SMART_ERRORS_DEFAULT   0
 #define NGX_HTTP_SMART_ERRORS_JSON      1
 
+/* the default budget: 5 %, in hundredths of a percent, and 10 at once */
+#define NGX_HTTP_SMART_BUDGET_SHARE     500
+#define NGX_HTTP_SMART_BUDGET_BURST     10
+
+/* as a share, and as one that is not set */
 #define NGX_HTTP_SMART_BUDGET_OFF       NGX_MAX_UINT32_VALUE
+#define NGX_HTTP_SMART_BUDGET_UNSET     (NGX_MAX_UINT32_VALUE - 1)
 
 
 typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
@@ -111,8 +117,7 @@ typedef struct {
     size_t                        body_size;
     ngx_uint_t                    peer;
 
-    ngx_uint_t                    budget;     /* hundredths of a percent */
-    ngx_uint_t                    burst;
+    ngx_smart_budget_conf_t       budget;
 
     ngx_smart_verdict_statuses_t *statuses;
     ngx_array_t                  *types;      /* ngx_str_t */

@@ -116,6 +116,40 @@ ngx_http_smart_policy_warm(ngx_http_smart_ctx_t *ctx,
 }
 
 
+ngx_uint_t
+ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+{
+    unsigned                    granted;
+    uint32_t                    requests;
+    ngx_smart_budget_t          old, set;
+    ngx_http_smart_series_t    *series;
+    ngx_http_smart_loc_conf_t  *slcf;
+
+    slcf = ctx->conf;
+    series = slcf->series;
+
+    if (series == NULL || slcf->budget.share == NGX_HTTP_SMART_BUDGET_OFF) {
+        return n;
+    }
+
+    do {
+        old = series->budget;
+
+        /* not before the state, which would know of more requests then */
+
+        ngx_memory_barrier();
+
+        requests = (uint32_t) series->started[0];
+
+        set = ngx_smart_budget_take(old, &slcf->budget, requests,
+                                    (unsigned) n, &granted);
+
+    } while (!ngx_http_smart_set64(&series->budget, old, set));
+
+    return granted;
+}
+
+
 void
 ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age)

@@ -46,6 +46,10 @@ ngx_msec_t ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx,
 /* why no hedge may be sent now: ngx_http_smart_reason_e */
 ngx_uint_t ngx_http_smart_policy_refusal(ngx_http_smart_ctx_t *ctx);
 
+/* how many of n hedges the budget allows, which counts them as sent */
+ngx_uint_t ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx,
+    ngx_uint_t n);
+
 /* attempt n has ended with a result, "age" ms old */
 void ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age);

@@ -51,6 +51,7 @@ ngx_http_smart_zone_add(ngx_conf_t *cf)
         sizeof(ngx_http_smart_series_t),
         sizeof(ngx_http_smart_peer_series_t),
         offsetof(ngx_http_smart_series_t, requests),
+        offsetof(ngx_http_smart_series_t, budget),
         offsetof(ngx_http_smart_series_t, sketch),
         offsetof(ngx_http_smart_series_t, in_flight),
         NGX_SMART_SKETCH_STEPS,
@@ -212,6 +213,8 @@ ngx_http_smart_zone_locations(ngx_slab_pool_t *shpool,
         if (location[i].conf->plan.percentile == 0) {
             location[i].conf->series->delay = location[i].conf->plan.delay;
         }
+
+        location[i].conf->series->budget_conf = location[i].conf->budget;
 
         series = ngx_array_push(&smcf->series);
         if (series == NULL) {

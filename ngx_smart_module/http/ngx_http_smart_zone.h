@@ -11,6 +11,7 @@
 
 
 #include "../common/ngx_http_smart_compat.h"
+#include "../core/ngx_smart_budget.h"
 #include "../core/ngx_smart_prom.h"
 #include "../core/ngx_smart_sketch.h"
 
@@ -48,6 +49,9 @@ typedef struct {
     ngx_atomic_t                  suppressed[NGX_HTTP_SMART_REASONS];
     ngx_atomic_t                  wasted;      /* ms */
     ngx_atomic_t                  delay;       /* ms, in force */
+
+    ngx_smart_budget_t            budget;
+    ngx_smart_budget_conf_t       budget_conf; /* of the last configuration */
 
     ngx_http_smart_histogram_t    requests;
     ngx_http_smart_histogram_t    attempts[2];

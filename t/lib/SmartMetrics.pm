@@ -67,7 +67,7 @@ our @FAMILIES = (
 );
 
 # the module does not count these yet
-our %MISSING = map { $_ => 1 } qw( dry_run_hedges saved_seconds budget_tokens );
+our %MISSING = map { $_ => 1 } qw( dry_run_hedges saved_seconds );
 
 
 sub scrape {
@@ -167,7 +167,7 @@ sub _line {
     }
 
     my ($name, $labels, $value) =
-        $line =~ /^([a-zA-Z_:]\w*)(?:\{(.*)\})? ([0-9]+(?:\.[0-9]+)?)$/a
+        $line =~ /^([a-zA-Z_:]\w*)(?:\{(.*)\})? ([0-9]+(?:\.[0-9]+)?|\+Inf)$/a
         or return $self->_error("no sample: $line");
 
     my $text = $labels // '';

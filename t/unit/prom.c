@@ -312,6 +312,11 @@ numbers(void)
 
         ok(!prom.overflow, "%s fits", values[i].number);
     }
+
+    prom.pos = text;
+    ngx_smart_prom_infinite(&prom, &gauge, NULL, 0);
+    *prom.pos = '\0';
+    is_str(text, "x_delay_seconds +Inf\n", "an infinite gauge");
 }
 
 

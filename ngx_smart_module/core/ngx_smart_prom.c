@@ -35,9 +35,18 @@ static const ngx_smart_prom_bound_t
 static void ngx_smart_prom_sample(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family, const char *suffix,
     const ngx_smart_prom_label_t *labels, unsigned n, const char *le);
+static void ngx_smart_prom_json_key(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family, const char *suffix,
+    const ngx_smart_prom_label_t *labels, unsigned n);
+static void ngx_smart_prom_json_histogram(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family,
+    const ngx_smart_prom_label_t *labels, unsigned n,
+    const uint64_t *counts, uint64_t sum_ms);
 static void ngx_smart_prom_value(ngx_smart_prom_t *prom, uint64_t value);
 static void ngx_smart_prom_value_ms(ngx_smart_prom_t *prom, uint64_t ms);
 static void ngx_smart_prom_label(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_label_t *label);
+static void ngx_smart_prom_escape(ngx_smart_prom_t *prom,
     const ngx_smart_prom_label_t *label);
 static void ngx_smart_prom_text(ngx_smart_prom_t *prom, const char *text);
 static void ngx_smart_prom_write(ngx_smart_prom_t *prom, const char *p,
@@ -64,6 +73,13 @@ ngx_smart_prom_bucket(uint64_t ms)
 }
 
 
+const char *
+ngx_smart_prom_bound(unsigned bucket)
+{
+    return ngx_smart_prom_bounds[bucket].text;
+}
+
+
 void
 ngx_smart_prom_header(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family)
@@ -71,6 +87,10 @@ ngx_smart_prom_header(ngx_smart_prom_t *prom,
     const char  *suffix;
 
     static const char  *types[] = { "counter", "gauge", "histogram" };
+
+    if (prom->json) {
+        return;
+    }
 
     suffix = (family->type == NGX_SMART_PROM_COUNTER && !prom->openmetrics)
              ? "_total" : "";
@@ -134,6 +154,12 @@ ngx_smart_prom_histogram(ngx_smart_prom_t *prom,
     unsigned  i;
     uint64_t  total;
 
+    if (prom->json) {
+        ngx_smart_prom_json_histogram(prom, family, labels, n, counts,
+                                      sum_ms);
+        return;
+    }
+
     total = 0;
 
     for (i = 0; i <= NGX_SMART_PROM_BUCKETS; i++) {
@@ -170,6 +196,11 @@ ngx_smart_prom_sample(ngx_smart_prom_t *prom,
 {
     unsigned  i;
 
+    if (prom->json) {
+        ngx_smart_prom_json_key(prom, family, suffix, labels, n);
+        return;
+    }
+
     ngx_smart_prom_text(prom, family->name);
     ngx_smart_prom_text(prom, suffix);
 
@@ -192,6 +223,53 @@ ngx_smart_prom_sample(ngx_smart_prom_t *prom,
     }
 
     ngx_smart_prom_text(prom, " ");
+}
+
+
+static void
+ngx_smart_prom_json_key(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family, const char *suffix,
+    const ngx_smart_prom_label_t *labels, unsigned n)
+{
+    unsigned  i;
+
+    ngx_smart_prom_text(prom, ",\"");
+    ngx_smart_prom_text(prom, family->name);
+    ngx_smart_prom_text(prom, suffix);
+
+    for (i = prom->skip; i < n; i++) {
+        ngx_smart_prom_text(prom, "/");
+        ngx_smart_prom_escape(prom, &labels[i]);
+    }
+
+    ngx_smart_prom_text(prom, "\":");
+}
+
+
+static void
+ngx_smart_prom_json_histogram(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_family_t *family,
+    const ngx_smart_prom_label_t *labels, unsigned n,
+    const uint64_t *counts, uint64_t sum_ms)
+{
+    unsigned  i;
+    uint64_t  total;
+
+    ngx_smart_prom_json_key(prom, family, "", labels, n);
+    ngx_smart_prom_text(prom, "{\"sum\":");
+    ngx_smart_prom_value_ms(prom, sum_ms);
+    ngx_smart_prom_text(prom, ",\"buckets\":[");
+
+    total = 0;
+
+    for (i = 0; i <= NGX_SMART_PROM_BUCKETS; i++) {
+        total += counts[i];
+
+        ngx_smart_prom_text(prom, i ? "," : "");
+        ngx_smart_prom_value(prom, total);
+    }
+
+    ngx_smart_prom_text(prom, "]}\n");
 }
 
 
@@ -224,11 +302,20 @@ static void
 ngx_smart_prom_label(ngx_smart_prom_t *prom,
     const ngx_smart_prom_label_t *label)
 {
-    size_t                n;
-    const unsigned char  *p, *end;
-
     ngx_smart_prom_text(prom, label->name);
     ngx_smart_prom_text(prom, "=\"");
+    ngx_smart_prom_escape(prom, label);
+    ngx_smart_prom_text(prom, "\"");
+}
+
+
+static void
+ngx_smart_prom_escape(ngx_smart_prom_t *prom,
+    const ngx_smart_prom_label_t *label)
+{
+    char                  text[8];
+    size_t                n;
+    const unsigned char  *p, *end;
 
     p = (const unsigned char *) label->value;
     end = p + (label->len < NGX_SMART_PROM_MAX_LABEL
@@ -245,6 +332,10 @@ ngx_smart_prom_label(ngx_smart_prom_t *prom,
         } else if (*p == '\n') {
             ngx_smart_prom_text(prom, "\\n");
 
+        } else if (prom->json && *p < 0x20) {
+            (void) snprintf(text, sizeof(text), "\\u%04x", *p);
+            ngx_smart_prom_text(prom, text);
+
         } else {
 
             if (*p == '\\' || *p == '"') {
@@ -256,8 +347,6 @@ ngx_smart_prom_label(ngx_smart_prom_t *prom,
 
         p += n;
     }
-
-    ngx_smart_prom_text(prom, "\"");
 }
 
 

@@ -4,7 +4,8 @@
  *
  * A writer of the Prometheus text format 0.0.4 and of OpenMetrics 1.0.0 into
  * memory of the caller.  The caller writes all samples of a family after its
- * header, before the next one.
+ * header, before the next one.  The same samples can be written as members of
+ * a JSON object: ,"name_total/value of a label":1 with a comma before each.
  */
 
 #ifndef _NGX_SMART_PROM_H_INCLUDED_
@@ -52,6 +53,8 @@ typedef struct {
     char     *pos;
     char     *end;
     uint8_t   openmetrics;
+    uint8_t   json;
+    uint8_t   skip;                /* in JSON: leading labels left out */
     uint8_t   overflow;
 } ngx_smart_prom_t;
 
@@ -67,6 +70,9 @@ typedef struct {
 /* which bucket a duration in ms is counted in; NGX_SMART_PROM_BUCKETS is the
  * one above the last bound */
 unsigned ngx_smart_prom_bucket(uint64_t ms);
+
+/* the upper bound of a bucket in seconds, as it is written */
+const char *ngx_smart_prom_bound(unsigned bucket);
 
 void ngx_smart_prom_header(ngx_smart_prom_t *prom,
     const ngx_smart_prom_family_t *family);

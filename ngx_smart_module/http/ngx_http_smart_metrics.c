@@ -2,14 +2,14 @@
 /*
  * Copyright (C) 2026 The ngx_smart_module authors
  *
- * smart_metrics: the counters as Prometheus reads them.  A text that fills
- * more than a buffer is written in turns, other events between them.
+ * smart_metrics: the counters as Prometheus reads them.
  */
 
 
 #include "ngx_http_smart_series.h"
 #include "ngx_http_smart_family.h"
 #include "../common/ngx_http_smart_reply.h"
+#include "../common/ngx_http_smart_turns.h"
 
 
 /* the longest unit, a histogram, fits into an empty buffer */
@@ -19,26 +19,20 @@
 
 /* where a scrape stands */
 typedef struct {
-    ngx_event_t                       event;
     ngx_http_request_t               *request;
-    ngx_http_smart_family_row_t      row;
+    ngx_http_smart_family_row_t       row;
     ngx_uint_t                        family;
     ngx_uint_t                        upstream;  /* or location */
     ngx_uint_t                        peer;
-    ngx_uint_t                        openmetrics;
 } ngx_http_smart_metrics_t;
 
 
 static ngx_int_t ngx_http_smart_metrics_handler(ngx_http_request_t *r);
-static void ngx_http_smart_metrics_event_handler(ngx_event_t *ev);
-static void ngx_http_smart_metrics_write_handler(ngx_http_request_t *r);
-static void ngx_http_smart_metrics_go_on(ngx_http_smart_metrics_t *m);
-static ngx_int_t ngx_http_smart_metrics_turn(ngx_http_smart_metrics_t *m);
+static ngx_int_t ngx_http_smart_metrics_write(void *data, ngx_buf_t *b);
 static ngx_uint_t ngx_http_smart_metrics_unit(ngx_http_smart_metrics_t *m);
 static ngx_uint_t ngx_http_smart_metrics_next(ngx_http_smart_metrics_t *m,
     const ngx_http_smart_family_t *family);
 static void ngx_http_smart_metrics_journal(ngx_http_smart_metrics_t *m);
-static void ngx_http_smart_metrics_cleanup(void *data);
 
 
 static ngx_str_t  ngx_http_smart_metrics_text =
@@ -53,7 +47,6 @@ ngx_http_smart_metrics_handler(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
     ngx_str_t                 *type;
-    ngx_pool_cleanup_t        *cln;
     ngx_http_smart_metrics_t  *m;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -66,27 +59,20 @@ ngx_http_smart_metrics_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_smart_metrics_t));
-    if (cln == NULL) {
+    m = ngx_pcalloc(r->pool, sizeof(ngx_http_smart_metrics_t));
+    if (m == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    m = cln->data;
-    ngx_memzero(m, sizeof(ngx_http_smart_metrics_t));
-
-    cln->handler = ngx_http_smart_metrics_cleanup;
-
     m->request = r;
-    m->event.handler = ngx_http_smart_metrics_event_handler;
-    m->event.data = m;
-    m->event.log = r->connection->log;
     m->row.smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
     ngx_http_smart_zone_heal(m->row.smcf->zone, m->row.smcf->shared);
 
-    m->openmetrics = ngx_http_smart_accepts(r, "application/openmetrics-text");
+    m->row.prom.openmetrics = ngx_http_smart_accepts(r,
+                                              "application/openmetrics-text");
 
-    type = m->openmetrics ? &ngx_http_smart_metrics_openmetrics
-                          : &ngx_http_smart_metrics_text;
+    type = m->row.prom.openmetrics ? &ngx_http_smart_metrics_openmetrics
+                                   : &ngx_http_smart_metrics_text;
 
     rc = ngx_http_smart_reply_header(r, NGX_HTTP_OK, type, -1);
 
@@ -94,126 +80,25 @@ ngx_http_smart_metrics_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    r->main->count++;
-
-    ngx_http_smart_metrics_go_on(m);
-
-    return NGX_DONE;
+    return ngx_http_smart_turns(r, NGX_HTTP_SMART_METRICS_BUFFER,
+                                ngx_http_smart_metrics_write, m);
 }
 
 
-static void
-ngx_http_smart_metrics_event_handler(ngx_event_t *ev)
-{
-    ngx_connection_t          *c;
-    ngx_http_smart_metrics_t  *m;
-
-    m = ev->data;
-    c = m->request->connection;
-
-    ngx_http_set_log_request(c->log, m->request);
-
-    ngx_http_smart_metrics_go_on(m);
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_smart_metrics_write_handler(ngx_http_request_t *r)
-{
-    ngx_event_t         *wev;
-    ngx_pool_cleanup_t  *cln;
-
-    wev = r->connection->write;
-
-    if (wev->timedout) {
-        r->connection->timedout = 1;
-        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
-        return;
-    }
-
-    if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_smart_metrics_cleanup) {
-            ngx_http_smart_metrics_go_on(cln->data);
-            return;
-        }
-    }
-}
-
-
-/* one turn, and what the next one waits for */
-static void
-ngx_http_smart_metrics_go_on(ngx_http_smart_metrics_t *m)
-{
-    ngx_int_t                  rc;
-    ngx_event_t               *wev;
-    ngx_http_request_t        *r;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    r = m->request;
-    wev = r->connection->write;
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (!r->buffered && !r->connection->buffered) {
-
-        rc = ngx_http_smart_metrics_turn(m);
-
-        if (rc == NGX_ERROR || m->family == ngx_http_smart_family_count) {
-            ngx_http_finalize_request(r, rc);
-            return;
-        }
-    }
-
-    if (!r->buffered && !r->connection->buffered) {
-
-        if (wev->timer_set) {
-            ngx_del_timer(wev);
-        }
-
-        r->write_event_handler = ngx_http_request_empty_handler;
-
-        ngx_post_event(&m->event, &ngx_posted_next_events);
-        return;
-    }
-
-    r->write_event_handler = ngx_http_smart_metrics_write_handler;
-
-    ngx_add_timer(wev, clcf->send_timeout);
-
-    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-    }
-}
-
-
-/* fills a buffer and sends it */
+/* fills a buffer with whole rows */
 static ngx_int_t
-ngx_http_smart_metrics_turn(ngx_http_smart_metrics_t *m)
+ngx_http_smart_metrics_write(void *data, ngx_buf_t *b)
 {
-    char                *mark;
-    ngx_buf_t           *b;
-    ngx_chain_t          out;
-    ngx_uint_t           more;
-    ngx_smart_prom_t    *prom;
-    ngx_http_request_t  *r;
+    ngx_http_smart_metrics_t  *m = data;
 
-    r = m->request;
+    char              *mark;
+    ngx_uint_t         more;
+    ngx_smart_prom_t  *prom;
+
     prom = &m->row.prom;
 
-    b = ngx_create_temp_buf(r->pool, NGX_HTTP_SMART_METRICS_BUFFER);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    prom->pos = (char *) b->pos;
+    prom->pos = (char *) b->last;
     prom->end = (char *) b->end;
-    prom->openmetrics = (m->openmetrics != 0);
     prom->overflow = 0;
 
     do {
@@ -231,18 +116,7 @@ ngx_http_smart_metrics_turn(ngx_http_smart_metrics_t *m)
 
     b->last = (u_char *) prom->pos;
 
-    if (m->family == ngx_http_smart_family_count) {
-        b->last_buf = (r == r->main) ? 1 : 0;
-        b->last_in_chain = 1;
-
-    } else {
-        b->flush = 1;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return m->family == ngx_http_smart_family_count ? NGX_OK : NGX_AGAIN;
 }
 
 
@@ -375,17 +249,6 @@ ngx_http_smart_metrics_journal(ngx_http_smart_metrics_t *m)
     }
 
     prom->pos = (char *) ngx_cpymem(prom->pos, vv->data, vv->len);
-}
-
-
-static void
-ngx_http_smart_metrics_cleanup(void *data)
-{
-    ngx_http_smart_metrics_t  *m = data;
-
-    if (m->event.posted) {
-        ngx_delete_posted_event(&m->event);
-    }
 }
 
 

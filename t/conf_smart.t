@@ -94,6 +94,15 @@ like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\
 like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="invalid"\}\ 6$/m,
     'everything';
 
+
+
+# schema
+
+$r = $ngx->get('/schema');
+is $r->{status}, 200, 'schema';
+is_deeply [sort keys %{ JSON::PP::decode_json($r->{body})->{paths} }],
+    ['/api/smart', '/metrics', '/schema'], 'all of it';
+
 $ngx->stop;
 
 done_testing;

@@ -8,9 +8,8 @@
 
 
 static size_t ngx_http_smart_media_len(ngx_str_t *type);
-static ngx_uint_t ngx_http_smart_accepts_in(ngx_str_t *value,
-    const char *type);
-static ngx_uint_t ngx_http_smart_accepts_refused(u_char *p, u_char *last);
+static ngx_int_t ngx_http_smart_weight_in(ngx_str_t *value, const char *type);
+static ngx_int_t ngx_http_smart_weight_of(u_char *p, u_char *last);
 
 
 ngx_int_t
@@ -133,9 +132,19 @@ ngx_http_smart_reply_add(ngx_http_request_t *r, const char *name,
 ngx_uint_t
 ngx_http_smart_accepts(ngx_http_request_t *r, const char *type)
 {
+    return ngx_http_smart_weight(r, type) > 0;
+}
+
+
+ngx_int_t
+ngx_http_smart_weight(ngx_http_request_t *r, const char *type)
+{
+    ngx_int_t         weight, found;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+    weight = -1;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
 
@@ -144,27 +153,29 @@ ngx_http_smart_accepts(ngx_http_request_t *r, const char *type)
         for (i = 0; i < part->nelts; i++) {
 
             if (h[i].key.len == 6
-                && ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6) == 0
-                && ngx_http_smart_accepts_in(&h[i].value, type))
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6) == 0)
             {
-                return 1;
+                found = ngx_http_smart_weight_in(&h[i].value, type);
+                weight = ngx_max(weight, found);
             }
         }
     }
 
-    return 0;
+    return weight;
 }
 
 
-/* RFC 9110, section 12.5.1; of the weights only 0 matters */
-static ngx_uint_t
-ngx_http_smart_accepts_in(ngx_str_t *value, const char *type)
+/* RFC 9110, section 12.5.1 */
+static ngx_int_t
+ngx_http_smart_weight_in(ngx_str_t *value, const char *type)
 {
-    size_t   len;
-    u_char  *p, *next, *last, *end;
+    size_t      len;
+    u_char     *p, *next, *last, *end;
+    ngx_int_t   weight, found;
 
     len = ngx_strlen(type);
     end = value->data + value->len;
+    weight = -1;
 
     for (p = value->data; p < end; p = next + 1) {
 
@@ -185,24 +196,26 @@ ngx_http_smart_accepts_in(ngx_str_t *value, const char *type)
             continue;
         }
 
-        if (!ngx_http_smart_accepts_refused(last, next)) {
-            return 1;
-        }
+        found = ngx_http_smart_weight_of(last, next);
+        weight = ngx_max(weight, found);
     }
 
-    return 0;
+    return weight;
 }
 
 
-/* 1 if the parameters have a weight of 0 */
-static ngx_uint_t
-ngx_http_smart_accepts_refused(u_char *p, u_char *last)
+/* of the parameters of a type; what is malformed weighs as nothing does */
+static ngx_int_t
+ngx_http_smart_weight_of(u_char *p, u_char *last)
 {
+    u_char     *q;
+    ngx_int_t   weight;
+
     for ( ;; ) {
 
         p = ngx_strlchr(p, last, ';');
         if (p == NULL) {
-            return 0;
+            return 1000;
         }
 
         for (p++; p < last && (*p == ' ' || *p == '\t'); p++) { /* void */ }
@@ -211,8 +224,14 @@ ngx_http_smart_accepts_refused(u_char *p, u_char *last)
             continue;
         }
 
-        for (p += 2; p < last && (*p == '0' || *p == '.'); p++) { /* void */ }
+        p += 2;
 
-        return p == last || *p < '0' || *p > '9';
+        for (q = p; q < last && *q != ';' && *q != ' ' && *q != '\t'; q++) {
+            /* void */
+        }
+
+        weight = ngx_atofp(p, q - p, 3);
+
+        return (weight == NGX_ERROR || weight > 1000) ? 1000 : weight;
     }
 }

@@ -42,5 +42,8 @@ ngx_int_t ngx_http_smart_reply_send(ngx_http_request_t *r, u_char *data,
 /* 1 if the Accept header of the request names the media type */
 ngx_uint_t ngx_http_smart_accepts(ngx_http_request_t *r, const char *type);
 
+/* in thousandths; -1 if it does not name the media type, or range */
+ngx_int_t ngx_http_smart_weight(ngx_http_request_t *r, const char *type);
+
 
 #endif /* _NGX_HTTP_SMART_REPLY_H_INCLUDED_ */

@@ -117,6 +117,13 @@ ngx_command_t  ngx_http_smart_commands[] = {
       0,
       NULL },
 
+    { ngx_string("smart_schema"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_smart_schema,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -136,6 +143,9 @@ ngx_http_smart_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&smcf->series, cf->pool, 16,
                           sizeof(ngx_http_smart_series_t *))
+           != NGX_OK
+        || ngx_array_init(&smcf->schemas, cf->pool, 4,
+                          sizeof(ngx_http_smart_schema_t *))
            != NGX_OK)
     {
         return NULL;
@@ -232,7 +242,7 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->plan.own_failure = (conf->errors == NGX_HTTP_SMART_ERRORS_JSON
                               && conf->plan.extra);
 
-    if (conf->exempt) {
+    if (conf->content != NGX_HTTP_SMART_CONTENT_NONE) {
         return NGX_CONF_OK;
     }
 

@@ -110,60 +110,75 @@ static void
 ngx_http_smart_error_json_text(ngx_smart_json_t *json, ngx_http_request_t *r,
     ngx_int_t status)
 {
-    size_t                      n;
-    u_char                      detail[256], *p;
-    const char                 *title;
-    ngx_str_t                  *name;
+    u_char                      detail[NGX_HTTP_SMART_ERROR_DETAIL], *p;
     ngx_http_smart_loc_conf_t  *slcf;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
-    name = &slcf->timeout_name;
 
-    p = detail;
-
-    switch (status) {
-
-    case NGX_HTTP_BAD_REQUEST:
-        title = "Bad Request";
-
-        if (ngx_strncmp(name->data, "arg_", 4) == 0) {
-            n = ngx_min(name->len - 4, 64);
-            p = ngx_slprintf(p, detail + sizeof(detail),
-                             "The parameter \"%*s\"",
-                             n, name->data + 4);
-
-        } else {
-            n = ngx_min(name->len, 64);
-            p = ngx_slprintf(p, detail + sizeof(detail), "The timeout (%*s)",
-                             n, name->data);
-        }
-
-        p = ngx_slprintf(p, detail + sizeof(detail),
-                         " must be given once, as a whole number of "
-                         "milliseconds, 0 or more");
-        break;
-
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        title = "Gateway Timeout";
-        p = ngx_slprintf(p, detail + sizeof(detail),
-                         "The deadline passed before a successful response");
-        break;
-
-    default:
-        title = "Bad Gateway";
-        p = ngx_slprintf(p, detail + sizeof(detail),
-                         "Every attempt failed");
-        break;
-    }
+    p = ngx_http_smart_error_detail(slcf, status, detail,
+                                    detail + sizeof(detail));
 
     ngx_smart_json_key(json, "title");
-    ngx_smart_json_text(json, title);
+    ngx_smart_json_text(json, ngx_http_smart_error_title(status));
 
     ngx_smart_json_key(json, "status");
     ngx_smart_json_uint(json, status);
 
     ngx_smart_json_key(json, "detail");
     ngx_smart_json_string(json, (char *) detail, p - detail);
+}
+
+
+const char *
+ngx_http_smart_error_title(ngx_int_t status)
+{
+    switch (status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+        return "Bad Request";
+
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        return "Gateway Timeout";
+
+    default:
+        return "Bad Gateway";
+    }
+}
+
+
+u_char *
+ngx_http_smart_error_detail(ngx_http_smart_loc_conf_t *slcf, ngx_int_t status,
+    u_char *p, u_char *last)
+{
+    size_t      n;
+    ngx_str_t  *name;
+
+    name = &slcf->timeout_name;
+
+    switch (status) {
+
+    case NGX_HTTP_BAD_REQUEST:
+
+        if (ngx_strncmp(name->data, "arg_", 4) == 0) {
+            n = ngx_min(name->len - 4, 64);
+            p = ngx_slprintf(p, last, "The parameter \"%*s\"",
+                             n, name->data + 4);
+
+        } else {
+            n = ngx_min(name->len, 64);
+            p = ngx_slprintf(p, last, "The timeout (%*s)", n, name->data);
+        }
+
+        return ngx_slprintf(p, last, " must be given once, as a whole number "
+                            "of milliseconds, 0 or more");
+
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        return ngx_slprintf(p, last, "The deadline passed before a successful "
+                            "response");
+
+    default:
+        return ngx_slprintf(p, last, "Every attempt failed");
+    }
 }
 
 

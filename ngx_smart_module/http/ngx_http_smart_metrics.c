@@ -268,7 +268,7 @@ ngx_http_smart_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf->handler = ngx_http_smart_metrics_handler;
 
-    slcf->exempt = 1;
+    slcf->content = NGX_HTTP_SMART_CONTENT_METRICS;
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
     smcf->metrics = 1;

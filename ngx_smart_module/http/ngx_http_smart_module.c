@@ -495,6 +495,10 @@ ngx_http_smart_init(ngx_conf_t *cf)
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
 
+    if (ngx_http_smart_schema_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (!smcf->enabled) {
 
         /* no request will ever notice that the module is loaded */

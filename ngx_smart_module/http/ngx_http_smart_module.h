@@ -23,6 +23,8 @@
 #define NGX_HTTP_SMART_ERRORS_DEFAULT   0
 #define NGX_HTTP_SMART_ERRORS_JSON      1
 
+#define NGX_HTTP_SMART_ERROR_DETAIL     256
+
 /* the default budget: 5 %, in hundredths of a percent, and 10 at once */
 #define NGX_HTTP_SMART_BUDGET_SHARE     500
 #define NGX_HTTP_SMART_BUDGET_BURST     10
@@ -34,6 +36,16 @@
 
 typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
 typedef struct ngx_http_smart_race_s  ngx_http_smart_race_t;
+typedef struct ngx_http_smart_schema_s  ngx_http_smart_schema_t;
+
+
+/* what a location answers with by itself */
+typedef enum {
+    NGX_HTTP_SMART_CONTENT_NONE = 0,
+    NGX_HTTP_SMART_CONTENT_METRICS,
+    NGX_HTTP_SMART_CONTENT_SCHEMA,
+    NGX_HTTP_SMART_CONTENT_DASHBOARD
+} ngx_http_smart_content_e;
 
 /* see ngx_http_smart_policy.h */
 typedef struct ngx_http_smart_policy_s  ngx_http_smart_policy_t;
@@ -79,6 +91,7 @@ typedef struct {
     ngx_array_t                   upstreams;  /* ngx_http_smart_upstream_t */
     ngx_array_t                   locations;  /* ngx_http_smart_location_t */
     ngx_array_t                   series;     /* ngx_http_smart_series_t * */
+    ngx_array_t                   schemas;    /* ngx_http_smart_schema_t * */
     ngx_uint_t                    npeers;
 
     ngx_module_t                 *slice;      /* nginx's own, or NULL */
@@ -129,13 +142,15 @@ typedef struct {
     ngx_uint_t                    timeout_required;
 
     ngx_uint_t                    errors;
-    ngx_uint_t                    exempt;     /* a content of our own */
+    ngx_uint_t                    content;    /* of our own */
 
     ngx_str_t                     name;
     ngx_http_smart_series_t      *series;     /* NULL: not counted */
     ngx_http_smart_policy_t      *policy;     /* NULL: never hedged */
 
     ngx_http_smart_timers_t      *timers;
+
+    ngx_http_smart_schema_t      *schema;
 } ngx_http_smart_loc_conf_t;
 
 
@@ -272,6 +287,20 @@ ngx_int_t ngx_http_smart_error(ngx_http_request_t *r,
 /* the one line of the error log about a request that got no success */
 void ngx_http_smart_error_log(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
+
+/* the members of such a document that depend on the status */
+const char *ngx_http_smart_error_title(ngx_int_t status);
+u_char *ngx_http_smart_error_detail(ngx_http_smart_loc_conf_t *slcf,
+    ngx_int_t status, u_char *p, u_char *last);
+
+
+/* ngx_http_smart_schema.c */
+
+/* the setter of "smart_schema" */
+char *ngx_http_smart_schema(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* makes the documents, when all locations are known */
+ngx_int_t ngx_http_smart_schema_init(ngx_conf_t *cf);
 
 
 #endif /* _NGX_HTTP_SMART_MODULE_H_INCLUDED_ */

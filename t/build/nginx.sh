@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2154
 
 compiler="gcc make libc6-dev"
-libraries="libpcre2-dev zlib1g-dev libssl-dev libsqlite3-dev"
+libraries="libpcre2-dev zlib1g-dev libssl-dev libsqlite3-dev libjansson-dev"
 
 warnings="-Wall -Wextra -Wno-unused-parameter -Werror"
 

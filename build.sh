@@ -64,6 +64,8 @@ refuse()
 
 # shellcheck source=t/build/debian.sh
 . "$root/t/build/debian.sh"
+# shellcheck source=t/build/npm.sh
+. "$root/t/build/npm.sh"
 # shellcheck source=t/build/nginx.sh
 . "$root/t/build/nginx.sh"
 # shellcheck source=t/build/test.sh
@@ -145,6 +147,7 @@ case $command in
         ;;
     run)
         need perl
+        need_npm
         build
         exec env NGX="$ngx" SMART_MODULES="$modules" conf/demo/run.sh
         ;;

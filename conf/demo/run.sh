@@ -106,6 +106,7 @@ chmod 755 "$prefix"
 mkdir "$prefix/logs" "$prefix/temp" "$prefix/html"
 cp "$here/index.html" "$prefix/html/"
 chmod 644 "$prefix/html/index.html"
+cp -R "$here/nginx.conf" "$here/site" "$prefix/"
 
 modules=
 
@@ -114,6 +115,15 @@ for module in "$SMART_MODULES"/*.so; do
         modules="${modules}load_module '$module'; "
     fi
 done
+
+# without npm the modules are built without it
+page=
+
+if grep -q -a '<title>nginx smart</title>' "$SMART_MODULES"/*.so; then
+    page=yes
+else
+    rm "$prefix/site/page.conf"
+fi
 
 # shellcheck disable=SC3045
 ulimit -n 8192 2>/dev/null || :
@@ -127,7 +137,7 @@ for port in 8081 8082 8083; do
     started "$port"
 done
 
-"$NGX" -p "$prefix/" -c "$here/nginx.conf" -e "$prefix/logs/error.log" \
+"$NGX" -p "$prefix/" -c "$prefix/nginx.conf" -e "$prefix/logs/error.log" \
     -g "${modules}daemon off;" &
 nginx=$!
 pids="$nginx $pids"
@@ -140,7 +150,11 @@ The demo is running. Open
 
     http://127.0.0.1:8080/
 
-or compare, without hedging and with it:
+${page:+and, for what the counters tell of it, live,
+
+    http://127.0.0.1:8080/smart/
+
+}or compare, without hedging and with it:
 
     curl -i 'http://127.0.0.1:8080/plain/api/work'
     curl -i 'http://127.0.0.1:8080/api/smart?timeout=900'

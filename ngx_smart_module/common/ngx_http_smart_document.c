@@ -9,8 +9,8 @@
 #include <ngx_md5.h>
 
 
-static ngx_int_t ngx_http_smart_document_header(ngx_http_request_t *r,
-    const ngx_http_smart_document_t *doc);
+static ngx_int_t ngx_http_smart_document_headers(ngx_http_request_t *r,
+    const ngx_keyval_t *headers);
 static ngx_table_elt_t *ngx_http_smart_document_push(ngx_http_request_t *r,
     const ngx_str_t *key, const ngx_str_t *value);
 
@@ -85,16 +85,18 @@ ngx_http_smart_document_send(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_smart_document_header(ngx_http_request_t *r,
     const ngx_http_smart_document_t *doc)
 {
     static const ngx_str_t  etag = ngx_string("ETag");
     static const ngx_str_t  cache = ngx_string("Cache-Control");
     static const ngx_str_t  ask = ngx_string("no-cache");
+    static const ngx_str_t  never = ngx_string("no-store");
 
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = doc->text.len;
+    r->headers_out.content_length_n = doc->text.data ? (off_t) doc->text.len
+                                                     : -1;
     r->headers_out.content_type = doc->type;
     r->headers_out.content_type_len = doc->type.len;
     r->headers_out.content_type_lowcase = NULL;
@@ -103,10 +105,17 @@ ngx_http_smart_document_header(ngx_http_request_t *r,
         ngx_str_set(&r->headers_out.charset, "utf-8");
     }
 
-    r->headers_out.etag = ngx_http_smart_document_push(r, &etag, &doc->etag);
+    if (doc->etag.len) {
 
-    if (r->headers_out.etag == NULL
-        || ngx_http_smart_document_push(r, &cache, &ask) == NULL
+        r->headers_out.etag = ngx_http_smart_document_push(r, &etag,
+                                                           &doc->etag);
+        if (r->headers_out.etag == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ngx_http_smart_document_push(r, &cache, doc->etag.len ? &ask : &never)
+        == NULL
         || ngx_http_smart_document_headers(r, doc->headers) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -116,7 +125,7 @@ ngx_http_smart_document_header(ngx_http_request_t *r,
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_http_smart_document_headers(ngx_http_request_t *r,
     const ngx_keyval_t *headers)
 {

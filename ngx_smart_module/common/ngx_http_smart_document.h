@@ -31,9 +31,13 @@ ngx_int_t ngx_http_smart_document_etag(ngx_pool_t *pool,
 ngx_int_t ngx_http_smart_document_send(ngx_http_request_t *r,
     const ngx_http_smart_document_t *doc);
 
-/* adds headers to the response */
-ngx_int_t ngx_http_smart_document_headers(ngx_http_request_t *r,
-    const ngx_keyval_t *headers);
+/*
+ * Sends its header; without an ETag nobody may keep it, and without a text
+ * its length is not known yet.  The return value is that of
+ * ngx_http_send_header().
+ */
+ngx_int_t ngx_http_smart_document_header(ngx_http_request_t *r,
+    const ngx_http_smart_document_t *doc);
 
 
 #endif /* _NGX_HTTP_SMART_DOCUMENT_H_INCLUDED_ */

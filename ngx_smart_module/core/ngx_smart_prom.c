@@ -128,7 +128,7 @@ ngx_smart_prom_infinite(ngx_smart_prom_t *prom,
     const ngx_smart_prom_label_t *labels, unsigned n)
 {
     ngx_smart_prom_sample(prom, family, "", labels, n, NULL);
-    ngx_smart_prom_text(prom, "+Inf\n");
+    ngx_smart_prom_text(prom, prom->json ? "null\n" : "+Inf\n");
 }
 
 

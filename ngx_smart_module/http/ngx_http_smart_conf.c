@@ -124,6 +124,13 @@ ngx_command_t  ngx_http_smart_commands[] = {
       0,
       NULL },
 
+    { ngx_string("smart_dashboard"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_smart_dashboard,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 

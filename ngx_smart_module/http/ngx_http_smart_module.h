@@ -37,6 +37,7 @@
 typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
 typedef struct ngx_http_smart_race_s  ngx_http_smart_race_t;
 typedef struct ngx_http_smart_schema_s  ngx_http_smart_schema_t;
+typedef struct ngx_http_smart_dashboard_s  ngx_http_smart_dashboard_t;
 
 
 /* what a location answers with by itself */
@@ -92,6 +93,7 @@ typedef struct {
     ngx_array_t                   locations;  /* ngx_http_smart_location_t */
     ngx_array_t                   series;     /* ngx_http_smart_series_t * */
     ngx_array_t                   schemas;    /* ngx_http_smart_schema_t * */
+    ngx_http_smart_dashboard_t   *dashboard;  /* NULL: no location has it */
     ngx_uint_t                    npeers;
 
     ngx_module_t                 *slice;      /* nginx's own, or NULL */
@@ -301,6 +303,13 @@ char *ngx_http_smart_schema(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* makes the documents, when all locations are known */
 ngx_int_t ngx_http_smart_schema_init(ngx_conf_t *cf);
+
+
+/* ngx_http_smart_dashboard.c */
+
+/* the setter of "smart_dashboard" */
+char *ngx_http_smart_dashboard(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 #endif /* _NGX_HTTP_SMART_MODULE_H_INCLUDED_ */

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_smart_series.h"
+#include "ngx_http_smart_hedge.h"
 
 
 #define NGX_HTTP_SMART_SERIES_PEERS  65535
@@ -397,6 +398,16 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     (void) ngx_atomic_fetch_add(&series->finished[n != 0][result], 1);
 
     ngx_http_smart_series_observe(&series->attempts[n != 0], age);
+
+    if (n == 0 && result) {
+        ngx_http_smart_series_observe(
+                    result == NGX_HTTP_SMART_CANCELLED - NGX_HTTP_SMART_WON
+                    ? &series->cancelled : &series->failed, age);
+
+    } else if (n && result == 0) {
+        ngx_http_smart_series_observe(&series->rescued,
+                                      ngx_http_smart_hedge_age(ctx));
+    }
 
     if (result && ctx->hedge.started > 1) {
         (void) ngx_atomic_fetch_add(&series->wasted, age);

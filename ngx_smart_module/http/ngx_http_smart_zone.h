@@ -56,6 +56,14 @@ typedef struct {
     ngx_http_smart_histogram_t    requests;
     ngx_http_smart_histogram_t    attempts[2];
 
+    /*
+     * for the live page: primaries cancelled, and those that failed; and the
+     * age of primaries at which a hedge won
+     */
+    ngx_http_smart_histogram_t    cancelled;
+    ngx_http_smart_histogram_t    failed;
+    ngx_http_smart_histogram_t    rescued;
+
     ngx_smart_sketch_t            sketch;
 
     /* by the process slot of the worker, which resets its own */

@@ -28,7 +28,8 @@ source_version()
 
 build_key()
 {
-    { echo "$*"; "${CC:-gcc}" --version; cat "$root/config" "$root/t/build/nginx.sh" "$root/t/build/sanitizers.c"
+    { echo "$*"; "${CC:-gcc}" --version
+      cat "$root/config" "$root/config.make" "$SMART_UPLOT/version" "$root/t/build/nginx.sh" "$root/t/build/sanitizers.c"
       ls "$root"/ngx_smart_module/*; } 2>&1 | cksum
 }
 
@@ -210,6 +211,7 @@ build()
     mkdir -p "$out"
     exec 9> "$out/.lock"
     flock 9
+    uplot
 
     if [ -n "$nginx_src" ]; then
         build_source "tree-$(source_version "$nginx_src")" "$nginx_src" ""
@@ -229,6 +231,7 @@ build_asan()
     mkdir -p "$out"
     exec 9> "$out/.lock"
     flock 9
+    uplot
 
     if [ -n "$nginx_src" ]; then
         build_source "asan-tree-$1" "$nginx_src" asan

@@ -10,7 +10,8 @@ test_tools="procps curl openssl nghttp2-client prometheus
     libnginx-mod-http-lua
     sqlite3 libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
     libnginx-mod-http-brotli-filter libnginx-mod-http-subs-filter
-    libnginx-mod-http-js libnginx-mod-http-set-misc"
+    libnginx-mod-http-js libnginx-mod-http-set-misc
+    chromium fonts-dejavu-core"
 
 
 # Test::Nginx is in Debian's sid alone: unpacked into build/, not installed
@@ -19,6 +20,7 @@ test_nginx()
 {
     # shellcheck disable=SC2086
     need $perl_modules $test_tools debian-archive-keyring
+    node_tools
 
     if [ ! -f "$out/perl/Test/Nginx/Socket.pm" ]; then
         archive sid deb
@@ -242,6 +244,7 @@ chaos()
 
 suite_packaged()
 {
+    need_npm
     build
     suite "$@"
 }

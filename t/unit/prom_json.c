@@ -85,6 +85,10 @@ samples(void)
     ngx_smart_prom_seconds(&prom, &gauge, labels, 2, 1500);
     is_str(text, ",\"x_delay_seconds/a.example//\":1.500\n", "all labels");
 
+    begin(2);
+    ngx_smart_prom_infinite(&prom, &gauge, labels, 2);
+    is_str(text, ",\"x_delay_seconds\":null\n", "no number is without end");
+
     begin(0);
     ngx_smart_prom_number(&prom, &gauge, NULL, 0, 0);
     is_str(text, ",\"x_delay_seconds\":0\n", "no label");

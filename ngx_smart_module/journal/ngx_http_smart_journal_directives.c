@@ -79,6 +79,13 @@ ngx_command_t  ngx_http_smart_journal_commands[] = {
       0,
       NULL },
 
+    { ngx_string("smart_journal_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_smart_journal_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 

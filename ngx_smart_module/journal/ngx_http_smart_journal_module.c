@@ -53,8 +53,8 @@ ngx_http_smart_journal_init(ngx_conf_t *cf)
 
     if (jmcf->used && jmcf->store == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"smart_journal on\" needs a \"smart_journal_store\" in "
-                      "\"http\"");
+                      "\"smart_journal on\" and \"smart_journal_api\" need a "
+                      "\"smart_journal_store\" in \"http\"");
         return NGX_ERROR;
     }
 
@@ -104,4 +104,5 @@ static void
 ngx_http_smart_journal_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_smart_journal_flush_exit();
+    ngx_http_smart_journal_call_exit(cycle);
 }

@@ -66,6 +66,15 @@ void *ngx_http_smart_journal_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_smart_journal_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 
+/* ngx_http_smart_journal_api.c */
+
+char *ngx_http_smart_journal_api(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* ngx_http_smart_journal_call.c: exit_process of a worker */
+
+void ngx_http_smart_journal_call_exit(ngx_cycle_t *cycle);
+
 
 /* ngx_http_smart_journal_request.c */
 

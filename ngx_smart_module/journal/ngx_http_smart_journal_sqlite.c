@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ngx_http_smart_journal_read.h"
 #include "ngx_http_smart_journal_sqlite.h"
 
 
@@ -176,6 +177,7 @@ static const char *const  ngx_http_smart_journal_sqlite_texts[] = {
 
 const ngx_http_smart_journal_store_api_t  ngx_http_smart_journal_sqlite = {
     "sqlite",
+    &ngx_http_smart_journal_sqlite_read,
     ngx_http_smart_journal_sqlite_open,
     ngx_http_smart_journal_sqlite_write,
     ngx_http_smart_journal_sqlite_put,

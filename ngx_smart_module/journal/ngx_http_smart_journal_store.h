@@ -73,8 +73,14 @@ typedef struct {
 } ngx_http_smart_journal_instance_t;
 
 
+/* ngx_http_smart_journal_read.h */
+struct ngx_http_smart_journal_read_api_s;
+
+
 typedef struct {
     const char                     *name;
+
+    const struct ngx_http_smart_journal_read_api_s  *read;
 
     /*
      * Opens or makes the store and brings it to the present version; NULL

@@ -223,7 +223,11 @@ ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     r->upstream->finalize_request = a->finalize_request;
     r->upstream->finalize_request(r, rc);
 
-    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+    if (a->hold) {
+        (void) ngx_http_smart_hold_end(r, a, rc);
+    }
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE && a->failure == NULL) {
         a->failure = ngx_http_smart_attempt_failure(r, rc);
     }
 }

@@ -56,6 +56,11 @@ ngx_http_smart_cancel_primary(ngx_http_request_t *r,
             ctx->hooked = 0;
         }
 
+        if (ctx->held) {
+            ngx_http_smart_hold_drop(r, &ctx->race->attempts[0]);
+            ngx_http_smart_main_clean(r, ctx);
+        }
+
         ngx_http_smart_peer_charge(r, ctx->delay);
         ngx_http_smart_cache_keep_error(r);
 

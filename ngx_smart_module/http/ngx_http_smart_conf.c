@@ -96,6 +96,20 @@ ngx_command_t  ngx_http_smart_commands[] = {
       0,
       NULL },
 
+    { ngx_string("smart_success_json"),
+      NGX_HTTP_SMART_ANY|NGX_CONF_1MORE,
+      ngx_http_smart_set_json,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("smart_success_buffer"),
+      NGX_HTTP_SMART_ANY|NGX_CONF_TAKE1,
+      ngx_http_smart_set_success_buffer,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("smart_timeout"),
       NGX_HTTP_SMART_ANY|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
       ngx_http_smart_set_timeout,
@@ -178,6 +192,8 @@ ngx_http_smart_create_loc_conf(ngx_conf_t *cf)
     slcf->budget.share = NGX_HTTP_SMART_BUDGET_UNSET;
     slcf->statuses = NGX_CONF_UNSET_PTR;
     slcf->types = NGX_CONF_UNSET_PTR;
+    slcf->json = NGX_CONF_UNSET_PTR;
+    slcf->success_buffer = NGX_CONF_UNSET_SIZE;
     slcf->errors = NGX_CONF_UNSET_UINT;
 
     return slcf;
@@ -224,6 +240,9 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_ptr_value(conf->types, prev->types, NULL);
+    ngx_conf_merge_ptr_value(conf->json, prev->json, NULL);
+    ngx_conf_merge_size_value(conf->success_buffer, prev->success_buffer,
+                              64 * 1024);
     ngx_conf_merge_uint_value(conf->errors, prev->errors,
                               NGX_HTTP_SMART_ERRORS_DEFAULT);
 

@@ -21,6 +21,11 @@ static char *ngx_http_smart_invalid(ngx_conf_t *cf, ngx_str_t *value,
     const char *allowed);
 
 
+/* of bodies that are held: what is parsed in a few ms */
+#define NGX_HTTP_SMART_MIN_HELD   1024
+#define NGX_HTTP_SMART_MAX_HELD   (1024 * 1024)
+
+
 static const ngx_http_smart_method_t  ngx_http_smart_methods[] = {
     { "GET", NGX_HTTP_GET },
     { "HEAD", NGX_HTTP_HEAD },
@@ -364,6 +369,96 @@ ngx_http_smart_set_types(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         *type = value[i];
     }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_smart_set_json(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_smart_loc_conf_t  *slcf = conf;
+
+    char                       *tokens;
+    ngx_str_t                  *value;
+    const char                 *allowed;
+    ngx_uint_t                  i, n;
+    ngx_http_smart_pointers_t  *json;
+
+    if (slcf->json != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    n = cf->args->nelts - 1;
+
+    if (n == 1 && ngx_strcmp(value[1].data, "off") == 0) {
+        slcf->json = NULL;
+        return NGX_CONF_OK;
+    }
+
+    json = ngx_pcalloc(cf->pool, sizeof(ngx_http_smart_pointers_t));
+    if (json == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    slcf->json = json;
+
+    if (n == 1 && ngx_strcmp(value[1].data, "on") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    json->n = n;
+    json->names = ngx_palloc(cf->pool, n * sizeof(ngx_str_t));
+    json->pointers = ngx_palloc(cf->pool, n * sizeof(ngx_smart_pointer_t));
+
+    if (json->names == NULL || json->pointers == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        json->names[i] = value[i + 1];
+
+        tokens = ngx_pnalloc(cf->pool, json->names[i].len + 1);
+        if (tokens == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        allowed = ngx_smart_pointer_parse((char *) json->names[i].data,
+                                          json->names[i].len, tokens,
+                                          &json->pointers[i]);
+        if (allowed) {
+            return ngx_http_smart_invalid(cf, &json->names[i], allowed);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_smart_set_success_buffer(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_smart_loc_conf_t  *slcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (slcf->success_buffer != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size < NGX_HTTP_SMART_MIN_HELD || size > NGX_HTTP_SMART_MAX_HELD) {
+        return ngx_http_smart_invalid(cf, &value[1],
+                                      "a size from \"1k\" to \"1m\"");
+    }
+
+    slcf->success_buffer = size;
 
     return NGX_CONF_OK;
 }

@@ -29,6 +29,10 @@ char *ngx_http_smart_set_statuses(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_smart_set_types(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_smart_set_json(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_smart_set_success_buffer(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_smart_set_timeout(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_smart_set_word(ngx_conf_t *cf, ngx_command_t *cmd,

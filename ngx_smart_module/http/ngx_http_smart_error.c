@@ -197,11 +197,13 @@ ngx_http_smart_error_json_failures(ngx_smart_json_t *json,
 
         a = &ctx->race->attempts[i];
 
-        if (a->result == NGX_HTTP_SMART_REJECTED) {
+        if (a->result == NGX_HTTP_SMART_REJECTED && a->failure == NULL) {
             p = ngx_sprintf(status, "%ui", a->status);
             ngx_smart_json_string(json, (char *) status, p - status);
 
-        } else if (a->result == NGX_HTTP_SMART_NO_ANSWER) {
+        } else if (a->result == NGX_HTTP_SMART_REJECTED
+                   || a->result == NGX_HTTP_SMART_NO_ANSWER)
+        {
             ngx_smart_json_text(json, a->failure);
 
         } else {
@@ -266,7 +268,9 @@ ngx_http_smart_error_log_attempt(u_char *p, u_char *last,
     switch (a->result) {
 
     case NGX_HTTP_SMART_REJECTED:
-        return ngx_slprintf(p, last, "answered %ui", a->status);
+        return ngx_slprintf(p, last, "answered %ui%s%s", a->status,
+                            a->failure ? ", " : "",
+                            a->failure ? a->failure : "");
 
     case NGX_HTTP_SMART_NO_ANSWER:
         return ngx_slprintf(p, last, "%s", a->failure);

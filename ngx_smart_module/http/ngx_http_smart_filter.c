@@ -15,12 +15,20 @@ static ngx_int_t ngx_http_smart_header_primary(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
 static ngx_int_t ngx_http_smart_header_hedge(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a);
+static ngx_int_t ngx_http_smart_header_verdict(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 static ngx_int_t ngx_http_smart_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_smart_body_park(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
+static ngx_int_t ngx_http_smart_body_primary(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_chain_t *in);
 static ngx_int_t ngx_http_smart_body_hedge(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a, ngx_chain_t *in);
+static ngx_int_t ngx_http_smart_body_judged(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_chain_t *in);
+static void ngx_http_smart_body_pass(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
 static void ngx_http_smart_body_last(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a, ngx_buf_t *b);
 
@@ -59,22 +67,23 @@ static ngx_int_t
 ngx_http_smart_header_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 {
     ngx_int_t             action;
-    ngx_uint_t            success;
     ngx_http_upstream_t  *u;
 
-#if (NGX_HTTP_CACHE)
-    success = r->cached;
-#else
-    success = 0;
-#endif
+    switch (ngx_http_smart_header_verdict(r, ctx, 0)) {
 
-    if (success
-        || ngx_http_smart_verdict(r, r, r->headers_out.status,
-                                          &r->headers_out.content_type))
-    {
+    case NGX_OK:
         ngx_http_smart_hedge_primary_won(ctx);
 
         return ngx_http_next_header_filter(r);
+
+    case NGX_AGAIN:
+
+        /* as if it had been sent: the body comes next */
+
+        return NGX_OK;
+
+    case NGX_ERROR:
+        return NGX_ERROR;
     }
 
     ngx_http_smart_attempt_failed(ctx, 0, r->headers_out.status, 1);
@@ -113,34 +122,31 @@ static ngx_int_t
 ngx_http_smart_header_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
 {
     ngx_int_t              action;
-    ngx_uint_t             n, success;
+    ngx_uint_t             n;
     ngx_http_smart_ctx_t  *ctx;
 
     ctx = a->post.data;
     n = a - ctx->race->attempts;
 
-    success = 0;
+    switch (ngx_http_smart_header_verdict(r, ctx, n)) {
 
-    if (r->connection->error == 0) {
-
-#if (NGX_HTTP_CACHE)
-        success = r->cached;
-#endif
-
-        success = success || ngx_http_smart_verdict(r, r->main,
-                                                r->headers_out.status,
-                                                &r->headers_out.content_type);
-    }
-
-    if (success) {
+    case NGX_OK:
         ngx_http_smart_cache_take_lock(ctx, r);
 
         action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
+        break;
 
-    } else {
+    case NGX_AGAIN:
+        return NGX_OK;
+
+    case NGX_ERROR:
+        return NGX_ERROR;
+
+    default:
         ngx_http_smart_attempt_failed(ctx, n, r->headers_out.status, 1);
 
         action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, n);
+        break;
     }
 
     switch (action) {
@@ -160,6 +166,33 @@ ngx_http_smart_header_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
 }
 
 
+/* as ngx_http_smart_hold_header(), for any answer */
+static ngx_int_t
+ngx_http_smart_header_verdict(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_uint_t n)
+{
+    if (n && r->connection->error) {
+        return NGX_DECLINED;
+    }
+
+#if (NGX_HTTP_CACHE)
+
+    if (r->cached) {
+        return NGX_OK;
+    }
+
+#endif
+
+    if (!ngx_http_smart_verdict(r, r->main, r->headers_out.status,
+                                &r->headers_out.content_type))
+    {
+        return NGX_DECLINED;
+    }
+
+    return ctx->conf->json ? ngx_http_smart_hold_header(r, ctx, n) : NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_smart_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
@@ -170,8 +203,9 @@ ngx_http_smart_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
         ctx = ngx_http_smart_ctx(r);
 
-        if (ctx && ctx->parking) {
-            return ngx_http_smart_body_park(r, ctx);
+        if (ctx && (ctx->parking || ctx->held)) {
+            return ctx->parking ? ngx_http_smart_body_park(r, ctx)
+                                : ngx_http_smart_body_primary(r, ctx, in);
         }
 
         return ngx_http_next_body_filter(r, in);
@@ -208,6 +242,54 @@ ngx_http_smart_body_park(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 }
 
 
+/*
+ * The primary's body is held.  At its end it is known what becomes of it, and
+ * peer, connection and cache entry are free
+ */
+static ngx_int_t
+ngx_http_smart_body_primary(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_chain_t *in)
+{
+    ngx_int_t                  rc;
+    ngx_http_upstream_t       *u;
+    ngx_http_smart_attempt_t  *a;
+
+    a = &ctx->race->attempts[0];
+
+    rc = ngx_http_smart_hold_body(r, a, in);
+
+    if (rc != NGX_DONE) {
+        return rc;
+    }
+
+    if (ctx->outcome == NGX_HTTP_SMART_ABORTED) {
+        ngx_http_smart_hold_drop(r, a);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_smart_hold_release(r, a, &in) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    u = r->upstream;
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (r->upstream != u) {
+
+        /* a filter has replaced the answer, and error_page the location */
+
+        return NGX_DONE;
+    }
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
 static ngx_int_t
 ngx_http_smart_body_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
     ngx_chain_t *in)
@@ -221,6 +303,12 @@ ngx_http_smart_body_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
 
     ctx = a->post.data;
     main = r->main;
+
+    if (a->hold) {
+        rc = ngx_http_smart_hold_body(r, a, in);
+
+        return (rc == NGX_DONE) ? ngx_http_smart_body_judged(r, a, in) : rc;
+    }
 
     if (ctx->race->winner != a) {
         return NGX_OK;
@@ -251,6 +339,154 @@ ngx_http_smart_body_hedge(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
     }
 
     return rc;
+}
+
+
+/* the body of a hedge that was held is complete */
+static ngx_int_t
+ngx_http_smart_body_judged(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
+    ngx_chain_t *in)
+{
+    ngx_int_t              rc, action;
+    ngx_uint_t             n;
+    ngx_http_smart_ctx_t  *ctx;
+
+    ctx = a->post.data;
+    n = a - ctx->race->attempts;
+
+    if (a->failure == NULL && r->connection->error == 0) {
+        action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, n);
+
+    } else {
+        ngx_http_smart_attempt_failed(ctx, n, r->headers_out.status, 1);
+
+        action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, n);
+    }
+
+    switch (action) {
+
+    case NGX_SMART_HEDGE_PROMOTE:
+    case NGX_SMART_HEDGE_PASS:
+        break;
+
+    default:
+        ngx_http_smart_hold_drop(r, a);
+        a->done = 1;
+
+        if (action == NGX_SMART_HEDGE_FAIL) {
+            ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_http_smart_hold_release(r, a, &in) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_smart_main_promote(ctx, a);
+
+    if (a->done) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_smart_body_hedge(r, a, in);
+}
+
+
+void
+ngx_http_smart_filter_overflow(ngx_http_request_t *r)
+{
+    ngx_uint_t                 n;
+    ngx_http_smart_ctx_t      *ctx;
+    ngx_http_smart_attempt_t  *a;
+
+    a = ngx_http_smart_hold_attempt(r);
+
+    if (a == NULL || ngx_http_smart_hold_idle(r, a) != NGX_OK) {
+        return;
+    }
+
+    ctx = ngx_http_smart_find_ctx(r);
+    n = a - ctx->race->attempts;
+
+    ngx_http_smart_attempt_failed(ctx, n, r->headers_out.status, 1);
+
+    switch (ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, n)) {
+
+    case NGX_SMART_HEDGE_PASS:
+        ngx_http_smart_body_pass(r, ctx, a);
+        break;
+
+    case NGX_SMART_HEDGE_FAIL:
+        ngx_http_smart_cancel(ctx, n);
+        ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+        break;
+
+    default:
+        ngx_http_smart_cancel(ctx, n);
+        break;
+    }
+}
+
+
+/* a body that is too large is the best that there is: it streams on */
+static void
+ngx_http_smart_body_pass(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_attempt_t *a)
+{
+    ngx_int_t             rc;
+    ngx_chain_t          *out;
+    ngx_http_upstream_t  *u;
+
+    out = NULL;
+    u = r->upstream;
+
+    rc = ngx_http_smart_hold_release(r, a, &out);
+
+    if (rc == NGX_OK) {
+        rc = (r == r->main) ? ngx_http_next_header_filter(r)
+                            : ngx_http_smart_main_promote(ctx, a);
+    }
+
+    if (u->cleanup == NULL) {
+
+        /* a filter has replaced the answer, and error_page the location */
+
+        ngx_http_finalize_request(r, NGX_DONE);
+        return;
+    }
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+
+        /* a hedge has a reference of its own */
+
+        if (r == r->main) {
+            r->main->count++;
+        }
+
+        a->done = 1;
+        (*u->cleanup)(r);
+
+        if (r == r->main) {
+            ngx_http_finalize_request(r, rc);
+
+        } else {
+            ngx_http_smart_main_finish(ctx, rc);
+        }
+
+        return;
+    }
+
+    (void) ngx_http_output_filter(r, out);
+
+    /* that of a hedge's main request goes on with the hedge */
+
+    r->main->write_event_handler(r->main);
 }
 
 

@@ -13,6 +13,9 @@
 #include "ngx_http_smart_module.h"
 
 
+typedef struct ngx_http_smart_hold_s  ngx_http_smart_hold_t;
+
+
 /* "post" comes first: a hedge is known by it */
 typedef struct {
     ngx_http_post_subrequest_t    post;
@@ -29,7 +32,8 @@ typedef struct {
     uint32_t                      begin;       /* us; not of the primary */
     ngx_str_t                     peer;
     ngx_uint_t                    status;      /* of the answer, or 0 */
-    const char                   *failure;     /* why there is no answer */
+    const char                   *failure;     /* why it is no success */
+    ngx_http_smart_hold_t        *hold;        /* NULL: nothing is held */
 
     unsigned                      result:3;    /* ngx_http_smart_result_e */
     unsigned                      begun:1;     /* has run its handler */
@@ -124,6 +128,53 @@ ngx_int_t ngx_http_smart_attempt_discard(ngx_http_request_t *r);
  */
 ngx_uint_t ngx_http_smart_verdict(ngx_http_request_t *r,
     ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type);
+
+
+/* ngx_http_smart_hold.c: of a request that is an attempt, "a" */
+
+/* the attempt that a request is, or NULL */
+ngx_http_smart_attempt_t *ngx_http_smart_hold_attempt(ngx_http_request_t *r);
+
+/*
+ * The header of attempt n is that of a success: NGX_OK if that is enough,
+ * NGX_AGAIN if the body is held from here on and judged at its end,
+ * NGX_DECLINED if it never will be a success.
+ */
+ngx_int_t ngx_http_smart_hold_header(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+/* takes output; NGX_DONE if that was the end of the body */
+ngx_int_t ngx_http_smart_hold_body(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_chain_t *in);
+
+/*
+ * NGX_OK if what is held may go on its way; if not, because a thread writes it
+ * to a file, the write event handler is called again at the end of that.
+ */
+ngx_int_t ngx_http_smart_hold_idle(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a);
+
+/*
+ * The upstream is being finalized with rc: NGX_OK if the body means success,
+ * NGX_DECLINED if it does not; in both cases its end will come.  NGX_ERROR if
+ * the body is cut; it is forgotten then.
+ */
+ngx_int_t ngx_http_smart_hold_end(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_int_t rc);
+
+/* forgets what is held, if anything is */
+void ngx_http_smart_hold_drop(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a);
+
+/* puts what is held before "out"; nothing is held any more */
+ngx_int_t ngx_http_smart_hold_release(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_chain_t **out);
+
+
+/* ngx_http_smart_filter.c */
+
+/* a write event handler: ends an attempt whose body is too large */
+void ngx_http_smart_filter_overflow(ngx_http_request_t *r);
 
 
 /* ngx_http_smart_cancel.c */

@@ -198,11 +198,11 @@ ngx_http_smart_main_promote(ngx_http_smart_ctx_t *ctx,
 
         /* a filter has replaced the answer, error_page maybe the location */
 
-        if (u->cleanup == NULL) {
+        if (r->upstream != u) {
 
             /*
-             * nginx has finalized u for the new upstream of the main request:
-             * the caller drops but the subrequest's reference
+             * nginx has finalized u for the new upstream of the main request,
+             * if it was not: the caller drops but the subrequest's reference
              */
 
             a->done = 1;

@@ -20,8 +20,10 @@ static void ngx_http_smart_cleanup(void *data);
 static ngx_int_t ngx_http_smart_content_handler(ngx_http_request_t *r);
 static void ngx_http_smart_finalize_request(ngx_http_request_t *r,
     ngx_int_t rc);
-static void ngx_http_smart_primary_failed(ngx_http_request_t *r,
+static void ngx_http_smart_primary_judged(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_int_t rc);
+static void ngx_http_smart_primary_lost(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx);
 
 static ngx_int_t ngx_http_smart_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_smart_init_module(ngx_cycle_t *cycle);
@@ -415,6 +417,11 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
         return;
     }
 
+    if (ctx->held) {
+        ngx_http_smart_primary_judged(r, ctx, rc);
+        return;
+    }
+
     if (r->header_sent || rc == NGX_DECLINED) {
 
         /* a cached answer, or the primary's own X-Accel-Redirect */
@@ -440,20 +447,64 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
         return;
     }
 
-    ngx_http_smart_primary_failed(r, ctx, rc);
+    ngx_http_smart_attempt_failed(ctx, 0, rc, 0);
+    ngx_http_smart_primary_lost(r, ctx);
+}
+
+
+/* the header was good; the body is complete, or will never be */
+static void
+ngx_http_smart_primary_judged(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    ngx_int_t             verdict;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    verdict = ngx_http_smart_hold_end(r, &ctx->race->attempts[0], rc);
+
+    if (r->connection->error || (u->pipe && u->pipe->downstream_error)) {
+        (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_ABORT, 0);
+        return;
+    }
+
+    switch (verdict) {
+
+    case NGX_OK:
+        ngx_http_smart_hedge_primary_won(ctx);
+        return;
+
+    case NGX_DECLINED:
+        ngx_http_smart_attempt_failed(ctx, 0, r->headers_out.status, 1);
+        break;
+
+    default:
+
+        if (rc < NGX_HTTP_SPECIAL_RESPONSE
+            || rc == NGX_HTTP_REQUEST_TIME_OUT
+            || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST)
+        {
+            (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_ABORT, 0);
+            return;
+        }
+
+        ngx_http_smart_main_clean(r, ctx);
+        ngx_http_smart_attempt_failed(ctx, 0, rc, 0);
+        break;
+    }
+
+    ngx_http_smart_primary_lost(r, ctx);
 }
 
 
 static void
-ngx_http_smart_primary_failed(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx, ngx_int_t rc)
+ngx_http_smart_primary_lost(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 {
     ngx_int_t             action;
     ngx_http_upstream_t  *u;
 
     u = r->upstream;
-
-    ngx_http_smart_attempt_failed(ctx, 0, rc, 0);
 
     /* nginx would not come to the filter that parks the request */
 
@@ -470,6 +521,10 @@ ngx_http_smart_primary_failed(ngx_http_request_t *r,
 
     if (action == NGX_SMART_HEDGE_FAIL) {
         ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+    }
+
+    if (ctx->held) {
+        ngx_http_smart_hold_drop(r, &ctx->race->attempts[0]);
     }
 
     /*

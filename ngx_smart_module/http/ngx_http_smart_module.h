@@ -10,6 +10,7 @@
 #include "../common/ngx_http_smart_compat.h"
 #include "../core/ngx_smart_hedge.h"
 #include "../core/ngx_smart_parse.h"
+#include "../core/ngx_smart_pointer.h"
 #include "../core/ngx_smart_verdict.h"
 #include "ngx_http_smart_timer.h"
 #include "ngx_http_smart_zone.h"
@@ -122,6 +123,13 @@ typedef struct {
 
 
 typedef struct {
+    ngx_smart_pointer_t          *pointers;
+    ngx_str_t                    *names;      /* as configured */
+    ngx_uint_t                    n;
+} ngx_http_smart_pointers_t;
+
+
+typedef struct {
     /* the plan of requests that may be hedged, and of all others */
     ngx_smart_hedge_plan_t        plan;
     ngx_smart_hedge_plan_t        other;
@@ -136,6 +144,8 @@ typedef struct {
 
     ngx_smart_verdict_statuses_t *statuses;
     ngx_array_t                  *types;      /* ngx_str_t */
+    ngx_http_smart_pointers_t    *json;       /* NULL: bodies do not matter */
+    size_t                        success_buffer;
 
     ngx_msec_t                    timeout;    /* NGX_TIMER_INFINITE: none */
     ngx_int_t                     timeout_index;
@@ -192,6 +202,7 @@ struct ngx_http_smart_ctx_s {
     unsigned                      hooked:1;
     unsigned                      parking:1;
     unsigned                      parked:1;
+    unsigned                      held:1;     /* the primary's body */
     unsigned                      keepalive:1;
     unsigned                      replaced:1; /* by an internal redirect */
     unsigned                      warming:1;  /* "delay" is not in force */

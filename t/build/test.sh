@@ -152,7 +152,7 @@ unit()
     fi
 
     # shellcheck disable=SC2086
-    need $compiler perl
+    need $compiler $libraries perl
 
     dir=$out/unit
     strict="-std=c99 -g -O2 $warnings -fno-omit-frame-pointer
@@ -179,12 +179,14 @@ unit()
 fuzz()
 {
     # shellcheck disable=SC2086
-    need $compiler perl
+    need $compiler $libraries perl
 
     dir=$out/fuzz
     strict="-std=c99 -D_POSIX_C_SOURCE=200809L -g -O1 $warnings
         -fno-omit-frame-pointer
         -fsanitize=address,undefined -fno-sanitize-recover=all"
+    core=ngx_smart_module/core
+    json=ngx_smart_module/http/ngx_http_smart_json
     programs=
 
     mkdir -p "$dir"
@@ -199,14 +201,15 @@ fuzz()
         programs="$programs $program"
 
         if [ -x "$program" ] \
-           && [ -z "$(find "$core" t/fuzz t/build -newer "$program" -type f)" ]
+           && [ -z "$(find "$core" "$json".[ch] t/fuzz t/build \
+                          -newer "$program" -type f)" ]
         then
             continue
         fi
 
         # shellcheck disable=SC2086
         "${CC:-gcc}" $strict -I "$core" -I t/fuzz -o "$program.new" \
-            "$source" t/fuzz/main.c "$core"/*.c -lm
+            "$source" t/fuzz/main.c "$core"/*.c $json.c -lm -ljansson -lz
         mv "$program.new" "$program"
     done
 

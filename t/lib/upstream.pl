@@ -44,6 +44,13 @@
 #                        COUNT chunks of BYTES of the same pattern, GAPMS
 #                        apart; without arguments, body or size as one chunk.
 #                        An HTTP/1.0 request gets the pieces unframed
+#   split:BYTES[,GAPMS]  body or json in pieces, GAPMS apart; with chunked
+#                        each is a chunk
+#   badchunk             after such a body, or an empty one, comes what is no
+#                        chunk
+#   json:BYTES           body is {"time": 1, "pad": "..."} of that length
+#   gzip[:CUT]           body or json is compressed, without its last CUT bytes,
+#                        and has its Content-Encoding
 #   trailer:Name=Value   after a chunked body, repeatable
 #   echo                 body is JSON: method, uri, version, headers
 #                        (lower-cased names), body_size, body_md5, peer, try,
@@ -112,6 +119,7 @@ use warnings;
 use Digest::MD5;
 use Errno qw( EAGAIN EWOULDBLOCK EINTR );
 use Getopt::Long;
+use IO::Compress::Gzip ();
 use IO::Socket::INET;
 use JSON::PP ();
 use Socket qw( SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY );
@@ -137,9 +145,9 @@ my %REASON = (
 );
 
 my %STEP = map { $_ => 1 } qw(
-    ok delay interim status type h body size chunked trailer echo range nolen
-    bare close-after bodydelay parthead close reset hang garbage badhead
-    cuthead cut
+    ok delay interim status type h body size chunked split badchunk json gzip
+    trailer echo range nolen bare close-after bodydelay parthead close reset
+    hang garbage badhead cuthead cut
 );
 
 my $json    = JSON::PP->new->canonical;
@@ -594,10 +602,12 @@ sub parse {
         } elsif ($name eq 'h' || $name eq 'trailer') {
             push @{ $s{$name} }, [split /=/, $value, 2];
 
-        } elsif ($name =~ /^(?:size|chunked)$/) {
+        } elsif ($name =~ /^(?:size|chunked|split)$/) {
             $s{$name} = [split /,/, $value];
 
-        } elsif ($name =~ /^(?:status|type|body|bodydelay|parthead|cut)$/) {
+        } elsif ($name =~ /^(?:status|type|body|json|gzip|bodydelay|parthead
+                              |cut)$/x)
+        {
             $s{$name} = $value;
 
         } else {
@@ -744,15 +754,36 @@ sub body {
 
     $s->{body} = $json->encode($c->{attempt}{seen}) . "\n" if $s->{echo};
 
+    if ($s->{json}) {
+        my ($head, $tail) = ('{"time": 1, "pad": "', qq("}\n));
+        my $pad = $s->{json} - length($head) - length($tail);
+
+        $s->{body} = $head . 'x' x $pad . $tail;
+    }
+
+    if (defined $s->{gzip}) {
+        my $packed;
+
+        IO::Compress::Gzip::gzip(\$s->{body} => \$packed, Minimal => 1);
+        $s->{body} = substr $packed, 0, length($packed) - ($s->{gzip} || 0);
+        push @{ $s->{h} }, ['Content-Encoding', 'gzip'];
+    }
+
     if (!$s->{chunked}) {
         return [[pattern => $offset, $size]], $size if defined $size;
+        return [pieces($s, 0)], length $s->{body} if $s->{split};
         return [[send => $s->{body}]], length $s->{body};
     }
 
     my ($count, $bytes, $gap) = @{ $s->{chunked} };
     my @body;
 
-    if (!defined $count) {
+    if ($s->{split} || $s->{badchunk}) {
+        @body = pieces($s, $framed);
+        return [@body, [send => "this is no chunk\r\n"]], undef
+            if $s->{badchunk};
+
+    } elsif (!defined $count) {
         my @piece = defined $size ? [pattern => $offset, $size]
                                   : [send => $s->{body}];
 
@@ -778,6 +809,25 @@ sub body {
     }
 
     return \@body, undef;
+}
+
+
+sub pieces {
+    my ($s, $framed) = @_;
+
+    my ($size, $gap) = @{ $s->{split} || [length $s->{body}] };
+    my @body;
+
+    for (my $at = 0; $at < length $s->{body}; $at += $size) {
+        my $piece = substr $s->{body}, $at, $size;
+
+        push @body, [wait => $gap] if $at && $gap;
+        push @body, [frame => sprintf "%x\r\n", length $piece] if $framed;
+        push @body, [send => $piece];
+        push @body, [frame => "\r\n"] if $framed;
+    }
+
+    return @body;
 }
 
 

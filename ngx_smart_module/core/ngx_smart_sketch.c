@@ -79,14 +79,10 @@ ngx_smart_sketch_bound(unsigned bucket)
 }
 
 
-/*
- * The upper end of the bucket, so that a delay lets the latencies that it
- * stands for pass; but not more than 5 % above any of them
- */
 uint64_t
-ngx_smart_sketch_value(unsigned bucket)
+ngx_smart_sketch_value(unsigned bucket, uint64_t nth, uint64_t count)
 {
-    uint64_t  low, high;
+    uint64_t  low, high, value;
 
     low = ngx_smart_sketch_bound(bucket);
 
@@ -96,11 +92,20 @@ ngx_smart_sketch_value(unsigned bucket)
 
     high = ngx_smart_sketch_bound(bucket + 1);
 
-    if (bucket && high > low + low / 20) {
-        high = low + low / 20;
+    value = low + (uint64_t) ((double) (high - low) * (double) nth
+                              / (double) count);
+
+    /* never more than 5 % from any latency of the bucket */
+
+    if (bucket && value > low + low / 20) {
+        value = low + low / 20;
     }
 
-    return high;
+    if (value < high - high / 21) {
+        value = high - high / 21;
+    }
+
+    return value;
 }
 
 
@@ -245,7 +250,11 @@ ngx_smart_sketch_quantile(const ngx_smart_sketch_view_t *view,
         }
     }
 
-    return ngx_smart_sketch_value(b);
+    /* those of a bucket are taken to lie evenly in it */
+
+    n -= b < NGX_SMART_SKETCH_BUCKETS - 1 ? view->counts[b] : 0;
+
+    return ngx_smart_sketch_value(b, rank - n, view->counts[b]);
 }
 
 

@@ -87,8 +87,8 @@ void ngx_smart_sketch_view(const ngx_smart_sketch_t *s, uint32_t now,
     unsigned quantile, ngx_smart_sketch_view_t *view);
 
 /*
- * The quantile, 0 without any latency.  It is at most 5 % above that of the
- * latencies that were added, and at most 1.2 % below.
+ * The quantile, 0 without any latency: within 5 % of that of the latencies that
+ * were added, from 100 us to 60 s
  */
 uint64_t ngx_smart_sketch_quantile(const ngx_smart_sketch_view_t *view,
     unsigned quantile);
@@ -104,9 +104,10 @@ uint64_t ngx_smart_sketch_rest(const ngx_smart_sketch_view_t *view,
 uint64_t ngx_smart_sketch_gain(const ngx_smart_sketch_view_t *view,
     const uint64_t *starts, unsigned n, uint64_t end);
 
-/* the bucket of a latency, and the value that stands for it */
+/* the bucket of a latency, and about the n-th of the "count" in a bucket */
 unsigned ngx_smart_sketch_bucket(uint64_t us);
-uint64_t ngx_smart_sketch_value(unsigned bucket);
+uint64_t ngx_smart_sketch_value(unsigned bucket, uint64_t nth,
+    uint64_t count);
 
 
 #endif /* _NGX_SMART_SKETCH_H_INCLUDED_ */

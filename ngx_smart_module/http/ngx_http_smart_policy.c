@@ -11,6 +11,9 @@
 /* how long what was read from a sketch is good enough, ms */
 #define NGX_HTTP_SMART_POLICY_FRESH  100
 
+/* a delay that must not be cut by any part of a ms, us */
+#define NGX_HTTP_SMART_POLICY_FINE   5000
+
 /* a clock of 32 bits in us tells apart what is younger, ms */
 #define NGX_HTTP_SMART_POLICY_LONG   (60 * 60 * 1000)
 
@@ -62,7 +65,7 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 static ngx_msec_t
 ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 {
-    uint64_t                       now, delay, due, loop;
+    uint64_t                       now, delay, due, loop, round;
     ngx_http_smart_known_t        *known;
     const ngx_smart_hedge_plan_t  *plan;
 
@@ -72,19 +75,23 @@ ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
     delay = ngx_max(known->value, (uint64_t) plan->min * 1000);
     delay = ngx_min(delay, (uint64_t) plan->max * 1000);
 
-    ctx->delay = (uint32_t) ((delay + 999) / 1000);
+    /* timers count whole ms; where these are many, they may be too early */
+
+    round = delay < NGX_HTTP_SMART_POLICY_FINE ? 999 : 500;
+
+    ctx->delay = (uint32_t) ((delay + round) / 1000);
     ctx->warming = !ngx_http_smart_policy_warm(ctx, known);
 
     now = ngx_http_smart_policy_now();
 
     ctx->begin = (uint32_t) (now - (uint64_t) age * 1000);
 
-    /* timers count whole ms from when the events were looked for */
+    /* and from when events were looked for */
 
     loop = (uint64_t) ngx_current_msec * 1000;
     due = ngx_max(now, loop) - (uint64_t) age * 1000 + delay;
 
-    return due > loop ? (ngx_msec_t) ((due - loop + 999) / 1000) : 0;
+    return due > loop ? (ngx_msec_t) ((due - loop + round) / 1000) : 0;
 }
 
 

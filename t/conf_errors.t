@@ -117,13 +117,13 @@ my @table = (
          '5% bursts=1' => ['bursts=1', $burst],
      }],
 
-    ['smart_hedge_peer', [qw( prefer other )], [],
+    ['smart_hedge_peer', [qw( prefer other idle )], [],
      {
-         'same' => ['same', qr/"prefer",? (?:or )?"other"/],
-         'Prefer' => ['Prefer', qr/"prefer",? (?:or )?"other"/],
-         'off' => ['off', qr/"prefer",? (?:or )?"other"/],
-         '""' => ['', qr/"prefer",? (?:or )?"other"/],
-         'others' => ['others', qr/"prefer",? (?:or )?"other"/],
+         'same' => ['same', qr/"prefer" or "other" or "idle"/],
+         'Prefer' => ['Prefer', qr/"prefer" or "other" or "idle"/],
+         'off' => ['off', qr/"prefer" or "other" or "idle"/],
+         '""' => ['', qr/"prefer" or "other" or "idle"/],
+         'others' => ['others', qr/"prefer" or "other" or "idle"/],
      }],
 
     ['smart_success_status',

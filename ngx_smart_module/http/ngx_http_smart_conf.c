@@ -20,6 +20,7 @@
 static ngx_conf_enum_t  ngx_http_smart_peer_words[] = {
     { ngx_string("prefer"), NGX_HTTP_SMART_PEER_PREFER },
     { ngx_string("other"), NGX_HTTP_SMART_PEER_OTHER },
+    { ngx_string("idle"), NGX_HTTP_SMART_PEER_IDLE },
     { ngx_null_string, 0 }
 };
 
@@ -297,6 +298,10 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_smart_module);
         smcf->enabled = 1;
+
+        if (conf->policy && conf->peer == NGX_HTTP_SMART_PEER_IDLE) {
+            smcf->busy = 1;
+        }
     }
 
     return NGX_CONF_OK;

@@ -287,19 +287,14 @@ static void
 ngx_http_smart_family_in_flight(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family)
 {
-    ngx_uint_t               i, n;
-    int64_t                  sum;
+    ngx_uint_t               n;
     ngx_smart_prom_label_t   labels[3];
 
     n = ngx_http_smart_family_labels(row, family, labels);
-    sum = 0;
-
-    for (i = 0; i < row->smcf->shared->processes; i++) {
-        sum += (int32_t) row->series->in_flight[i];
-    }
 
     ngx_smart_prom_number(&row->prom, &family->prom, labels, n,
-                          sum > 0 ? sum : 0);
+                          ngx_http_smart_shard_sum(row->smcf->shared,
+                                                  row->series->in_flight));
 }
 
 

@@ -286,10 +286,10 @@ ngx_http_smart_hedge_allowed(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         return 0;
     }
 
-    n = ngx_http_smart_peer_available(r, ctx, wanted);
+    n = ngx_http_smart_peer_available(r, ctx, wanted, &reason);
 
     if (n == 0) {
-        ngx_http_smart_hedge_suppress(ctx, NGX_HTTP_SMART_NO_PEER);
+        ngx_http_smart_hedge_suppress(ctx, reason);
         return 0;
     }
 

@@ -119,6 +119,23 @@ void ngx_http_smart_attempt_failed(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 ngx_int_t ngx_http_smart_attempt_discard(ngx_http_request_t *r);
 
 
+/* ngx_http_smart_busy.c */
+
+/* counts at which peer a request is; after the upstream's peer.init */
+ngx_int_t ngx_http_smart_busy_wrap(ngx_http_request_t *r,
+    ngx_http_smart_upstream_t *su);
+
+/* the data of the balancer itself */
+void *ngx_http_smart_busy_unwrap(ngx_peer_connection_t *pc);
+
+/* forgets what killed workers had in flight, if that was not done just now */
+void ngx_http_smart_busy_heal(ngx_http_request_t *r);
+
+/* requests that all workers have at a peer */
+ngx_uint_t ngx_http_smart_busy_count(ngx_http_request_t *r,
+    ngx_http_smart_upstream_t *su, ngx_http_upstream_rr_peer_t *peer);
+
+
 /* ngx_http_smart_verdict.c */
 
 /*

@@ -66,7 +66,7 @@ ngx_http_smart_metrics_handler(ngx_http_request_t *r)
 
     m->request = r;
     m->row.smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
-    ngx_http_smart_zone_heal(m->row.smcf->zone, m->row.smcf->shared);
+    ngx_http_smart_shard_heal(m->row.smcf->zone, m->row.smcf->shared);
 
     m->row.prom.openmetrics = ngx_http_smart_accepts(r,
                                               "application/openmetrics-text");

@@ -632,7 +632,7 @@ ngx_http_smart_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_smart_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_smart_zone_init_process(cycle);
+    ngx_http_smart_shard_init_process(cycle);
 
     return NGX_OK;
 }

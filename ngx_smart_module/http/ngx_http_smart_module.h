@@ -20,6 +20,7 @@
 
 #define NGX_HTTP_SMART_PEER_PREFER      0
 #define NGX_HTTP_SMART_PEER_OTHER       1
+#define NGX_HTTP_SMART_PEER_IDLE        2
 
 #define NGX_HTTP_SMART_ERRORS_DEFAULT   0
 #define NGX_HTTP_SMART_ERRORS_JSON      1
@@ -103,6 +104,7 @@ typedef struct {
     ngx_shm_zone_t               *zone;
     ngx_http_smart_shared_t      *shared;
 
+    ngx_uint_t                    busy;       /* peers' counts are asked for */
     ngx_uint_t                    metrics;    /* unsigned  metrics:1; */
     ngx_uint_t                    enabled;    /* unsigned  enabled:1; */
 } ngx_http_smart_main_conf_t;
@@ -270,9 +272,10 @@ ngx_int_t ngx_http_smart_peer_wrap(ngx_conf_t *cf);
 ngx_http_smart_upstream_t *ngx_http_smart_peer_upstream(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 
-/* how many hedges may find a peer, at most n; by the policy of the location */
+/* how many hedges may find a peer, at most n, by the policy of the location;
+ * or the reason why none may */
 ngx_uint_t ngx_http_smart_peer_available(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+    ngx_http_smart_ctx_t *ctx, ngx_uint_t n, ngx_uint_t *reason);
 
 /* tells the balancer that the attempt's peer has not even accepted */
 void ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay);

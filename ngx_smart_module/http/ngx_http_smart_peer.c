@@ -20,7 +20,23 @@
 typedef struct {
     ngx_uint_t  usable;          /* peers that may be chosen */
     ngx_uint_t  untried;         /* of these, by no attempt */
+    ngx_uint_t  idle;            /* of these, less busy than the primary's */
 } ngx_http_smart_peer_count_t;
+
+
+/* requests at a peer, to be divided by its weight */
+typedef struct {
+    ngx_uint_t  count;
+    ngx_uint_t  weight;
+} ngx_http_smart_peer_load_t;
+
+
+typedef struct {
+    ngx_http_smart_upstream_t   *upstream;
+    ngx_http_smart_peer_load_t   limit;   /* weight 0: there is none */
+    ngx_http_smart_peer_load_t   least;
+    ngx_uint_t                   ties;    /* peers as busy as the least */
+} ngx_http_smart_peer_idle_t;
 
 
 static ngx_int_t ngx_http_smart_peer_init(ngx_http_request_t *r,
@@ -32,8 +48,13 @@ static ngx_http_upstream_rr_peer_data_t *ngx_http_smart_peer_data(
 static void *ngx_http_smart_peer_unwrap(ngx_http_upstream_t *u);
 static ngx_uint_t ngx_http_smart_peer_on_backup(ngx_http_request_t *r);
 static void ngx_http_smart_peer_count(ngx_http_smart_ctx_t *ctx,
-    ngx_http_upstream_rr_peer_data_t *rrp, ngx_http_smart_peer_count_t *count,
-    uintptr_t *set);
+    ngx_http_upstream_rr_peer_data_t *rrp, ngx_uint_t policy,
+    ngx_http_smart_peer_count_t *count, uintptr_t *set);
+static void ngx_http_smart_peer_idle_init(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_peer_idle_t *idle);
+static ngx_uint_t ngx_http_smart_peer_idle(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_peer_idle_t *idle, ngx_http_upstream_rr_peer_t *peer,
+    ngx_uint_t *n);
 static uintptr_t ngx_http_smart_peer_tried(ngx_http_smart_ctx_t *ctx,
     ngx_http_upstream_rr_peer_data_t *rrp, ngx_uint_t word);
 static ngx_uint_t ngx_http_smart_peer_usable(ngx_http_upstream_rr_peer_t *peer);
@@ -95,10 +116,11 @@ static ngx_int_t
 ngx_http_smart_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
-    ngx_int_t                   rc;
-    ngx_http_smart_ctx_t       *ctx;
-    ngx_http_smart_attempt_t   *a;
-    ngx_http_smart_upstream_t  *su;
+    ngx_int_t                    rc;
+    ngx_http_smart_ctx_t        *ctx;
+    ngx_http_smart_attempt_t    *a;
+    ngx_http_smart_upstream_t   *su;
+    ngx_http_smart_main_conf_t  *smcf;
 
     su = ngx_http_smart_peer_upstream(r, us);
 
@@ -109,11 +131,19 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
         if (ctx && !ctx->begun && ctx->outcome == NGX_HTTP_SMART_PENDING) {
             ngx_http_smart_begin(r, ctx, ngx_current_msec);
         }
-
-        return su->init(r, us);
     }
 
     rc = su->init(r, us);
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
+
+    if (rc == NGX_OK && smcf->busy) {
+        rc = ngx_http_smart_busy_wrap(r, su);
+    }
+
+    if (r == r->main) {
+        return rc;
+    }
 
     a = ngx_http_smart_hedge_attempt(r);
 
@@ -160,11 +190,13 @@ ngx_http_smart_peer_upstream(ngx_http_request_t *r,
 
 ngx_uint_t
 ngx_http_smart_peer_available(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+    ngx_http_smart_ctx_t *ctx, ngx_uint_t n, ngx_uint_t *reason)
 {
     ngx_http_smart_loc_conf_t         *slcf;
     ngx_http_smart_peer_count_t        count;
     ngx_http_upstream_rr_peer_data_t  *rrp;
+
+    *reason = NGX_HTTP_SMART_NO_PEER;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_module);
 
@@ -181,13 +213,28 @@ ngx_http_smart_peer_available(ngx_http_request_t *r,
         return slcf->peer == NGX_HTTP_SMART_PEER_PREFER ? n : 0;
     }
 
-    ngx_http_smart_peer_count(ctx, rrp, &count, NULL);
-
-    if (slcf->peer == NGX_HTTP_SMART_PEER_PREFER) {
-        return count.usable ? n : 0;
+    if (slcf->peer == NGX_HTTP_SMART_PEER_IDLE) {
+        ngx_http_smart_busy_heal(r);
     }
 
-    return ngx_min(n, count.untried);
+    ngx_http_smart_peer_count(ctx, rrp, slcf->peer, &count, NULL);
+
+    switch (slcf->peer) {
+
+    case NGX_HTTP_SMART_PEER_PREFER:
+        return count.usable ? n : 0;
+
+    case NGX_HTTP_SMART_PEER_OTHER:
+        return ngx_min(n, count.untried);
+
+    default: /* NGX_HTTP_SMART_PEER_IDLE */
+
+        if (count.untried && count.idle == 0) {
+            *reason = NGX_HTTP_SMART_BUSY;
+        }
+
+        return ngx_min(n, count.idle);
+    }
 }
 
 
@@ -209,18 +256,18 @@ ngx_http_smart_peer_exclude(ngx_http_request_t *r, ngx_http_smart_attempt_t *a)
 
     slcf = ngx_http_get_module_loc_conf(r->main, ngx_http_smart_module);
 
-    ngx_http_smart_peer_count(ctx, rrp, &count, NULL);
+    ngx_http_smart_peer_count(ctx, rrp, slcf->peer, &count, NULL);
 
     /* what was usable when the hedge was launched may not be any more */
 
     if (count.usable == 0
-        || (count.untried == 0 && slcf->peer == NGX_HTTP_SMART_PEER_OTHER))
+        || (count.untried == 0 && slcf->peer != NGX_HTTP_SMART_PEER_PREFER))
     {
         return NGX_ERROR;
     }
 
     if (count.untried) {
-        ngx_http_smart_peer_count(ctx, rrp, &count, rrp->tried);
+        ngx_http_smart_peer_count(ctx, rrp, slcf->peer, &count, rrp->tried);
         count.usable = count.untried;
     }
 
@@ -255,7 +302,7 @@ ngx_http_smart_peer_unwrap(ngx_http_upstream_t *u)
 {
     void  **data;
 
-    data = u->peer.data;
+    data = ngx_http_smart_busy_unwrap(&u->peer);
 
     /* keepalive: its configuration, the upstream, the data of the balancer */
 
@@ -290,21 +337,27 @@ ngx_http_smart_peer_on_backup(ngx_http_request_t *r)
 }
 
 
-/* counts the peers, and sets the bits of those tried if there is a set */
+/*
+ * Counts the peers, and sets the bits of those that a hedge must not choose if
+ * there is a set
+ */
 static void
 ngx_http_smart_peer_count(ngx_http_smart_ctx_t *ctx,
-    ngx_http_upstream_rr_peer_data_t *rrp, ngx_http_smart_peer_count_t *count,
-    uintptr_t *set)
+    ngx_http_upstream_rr_peer_data_t *rrp, ngx_uint_t policy,
+    ngx_http_smart_peer_count_t *count, uintptr_t *set)
 {
     uintptr_t                      tried;
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, best;
+    ngx_http_smart_peer_idle_t     idle;
     ngx_http_upstream_rr_peer_t   *peer;
     ngx_http_upstream_rr_peers_t  *peers;
 
     count->usable = 0;
     count->untried = 0;
+    count->idle = 0;
 
     tried = 0;
+    best = 0;
     peers = rrp->peers;
 
     ngx_http_upstream_rr_peers_rlock(peers);
@@ -313,6 +366,12 @@ ngx_http_smart_peer_count(ngx_http_smart_ctx_t *ctx,
         count->usable = 1;
         ngx_http_upstream_rr_peers_unlock(peers);
         return;
+    }
+
+    ngx_memzero(&idle, sizeof(ngx_http_smart_peer_idle_t));
+
+    if (policy == NGX_HTTP_SMART_PEER_IDLE) {
+        ngx_http_smart_peer_idle_init(ctx, &idle);
     }
 
     for (peer = peers->peer, i = 0; peer; peer = peer->next, i++) {
@@ -325,20 +384,106 @@ ngx_http_smart_peer_count(ngx_http_smart_ctx_t *ctx,
             }
         }
 
-        if (ngx_http_smart_peer_usable(peer)) {
-            count->usable++;
+        if (!ngx_http_smart_peer_usable(peer)) {
+            continue;
+        }
 
-            /* an only peer is chosen without a look at its bit */
+        count->usable++;
 
-            if (!peers->single
-                && !(tried & ((uintptr_t) 1 << i % NGX_HTTP_SMART_PEER_BITS)))
-            {
-                count->untried++;
-            }
+        /* an only peer is chosen without a look at its bit */
+
+        if (peers->single
+            || (tried & ((uintptr_t) 1 << i % NGX_HTTP_SMART_PEER_BITS)))
+        {
+            continue;
+        }
+
+        count->untried++;
+
+        if (policy == NGX_HTTP_SMART_PEER_IDLE
+            && ngx_http_smart_peer_idle(ctx, &idle, peer, &count->idle))
+        {
+            best = i;
         }
     }
 
+    if (set && policy == NGX_HTTP_SMART_PEER_IDLE && count->untried) {
+
+        /* only the least busy one is left */
+
+        while (i--) {
+            if (i != best) {
+                set[i / NGX_HTTP_SMART_PEER_BITS] |=
+                                (uintptr_t) 1 << i % NGX_HTTP_SMART_PEER_BITS;
+            }
+        }
+
+        count->untried = 1;
+    }
+
     ngx_http_upstream_rr_peers_unlock(peers);
+}
+
+
+/* what the primary's peer is compared with: nothing once it has failed */
+static void
+ngx_http_smart_peer_idle_init(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_peer_idle_t *idle)
+{
+    ngx_http_request_t                *r;
+    ngx_http_upstream_rr_peer_data_t  *rrp;
+
+    r = ctx->request;
+
+    idle->upstream = ngx_http_smart_peer_upstream(r, r->upstream->upstream);
+
+    if (ctx->ended) {
+        return;
+    }
+
+    rrp = ngx_http_smart_peer_data(r->upstream);
+
+    if (rrp && rrp->current) {
+        idle->limit.weight = ngx_max(rrp->current->weight, 1);
+        idle->limit.count = ngx_http_smart_busy_count(r, idle->upstream,
+                                                      rrp->current);
+    }
+}
+
+
+/* counts a peer that is less busy than the primary's; 1 if it is the least
+ * busy so far, or drawn among several that are */
+static ngx_uint_t
+ngx_http_smart_peer_idle(ngx_http_smart_ctx_t *ctx,
+    ngx_http_smart_peer_idle_t *idle, ngx_http_upstream_rr_peer_t *peer,
+    ngx_uint_t *n)
+{
+    ngx_http_smart_peer_load_t  load;
+
+    load.weight = ngx_max(peer->weight, 1);
+    load.count = ngx_http_smart_busy_count(ctx->request, idle->upstream, peer);
+
+    if (idle->limit.weight == 0
+        || load.count * idle->limit.weight < idle->limit.count * load.weight)
+    {
+        (*n)++;
+    }
+
+    if (idle->ties
+        && load.count * idle->least.weight > idle->least.count * load.weight)
+    {
+        return 0;
+    }
+
+    if (idle->ties == 0
+        || load.count * idle->least.weight < idle->least.count * load.weight)
+    {
+        idle->least = load;
+        idle->ties = 1;
+        return 1;
+    }
+
+    return (ngx_uint_t) ngx_random() % ++idle->ties == 0;
 }
 
 

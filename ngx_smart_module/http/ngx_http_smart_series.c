@@ -24,8 +24,6 @@ static ngx_int_t ngx_http_smart_series_hash(ngx_conf_t *cf,
     ngx_http_smart_upstream_t *su);
 static void ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t n, ngx_http_request_t *r, ngx_uint_t result);
-static ngx_http_smart_peer_t *ngx_http_smart_series_find_peer(
-    ngx_http_smart_upstream_t *su, ngx_str_t *name);
 static void ngx_http_smart_series_observe(ngx_http_smart_histogram_t *h,
     ngx_msec_t ms);
 
@@ -326,7 +324,8 @@ ngx_http_smart_series_enter(ngx_http_smart_ctx_t *ctx)
     series = ctx->conf->series;
 
     if (series) {
-        (void) ngx_http_smart_add32(&series->in_flight[ngx_process_slot], 1);
+        (void) ngx_http_smart_add32(
+                             &series->in_flight[ngx_http_smart_shard_own], 1);
     }
 }
 
@@ -339,7 +338,8 @@ ngx_http_smart_series_leave(ngx_http_smart_ctx_t *ctx)
     series = ctx->conf->series;
 
     if (series) {
-        (void) ngx_http_smart_add32(&series->in_flight[ngx_process_slot], -1);
+        (void) ngx_http_smart_add32(
+                            &series->in_flight[ngx_http_smart_shard_own], -1);
     }
 }
 
@@ -447,8 +447,7 @@ ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 }
 
 
-/* the first one, "other", if there is none of that name */
-static ngx_http_smart_peer_t *
+ngx_http_smart_peer_t *
 ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
 {
     ngx_uint_t              i, n, seen;

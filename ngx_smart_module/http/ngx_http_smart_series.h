@@ -48,6 +48,10 @@ void ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 void ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_http_request_t *r, ngx_uint_t result, ngx_msec_t age);
 
+/* the peer of that name; the first one, "other", if there is none */
+ngx_http_smart_peer_t *ngx_http_smart_series_find_peer(
+    ngx_http_smart_upstream_t *su, ngx_str_t *name);
+
 void ngx_http_smart_series_suppress(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t reason);
 

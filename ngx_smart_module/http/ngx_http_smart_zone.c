@@ -13,8 +13,6 @@
 /* tables of the slab allocator, and its partly used pages */
 #define NGX_HTTP_SMART_ZONE_PAGES     24
 
-#define NGX_HTTP_SMART_ZONE_LOCATION  1
-#define NGX_HTTP_SMART_ZONE_PEER      2
 
 static ngx_int_t ngx_http_smart_zone_init(ngx_shm_zone_t *zone, void *data);
 static ngx_int_t ngx_http_smart_zone_slots(ngx_shm_zone_t *zone,
@@ -30,8 +28,6 @@ static void ngx_http_smart_zone_reclaim(ngx_slab_pool_t *shpool,
     ngx_http_smart_shared_t *shared);
 static ngx_uint_t ngx_http_smart_zone_in_flight(
     ngx_http_smart_shared_t *shared, ngx_http_smart_slot_t *slot);
-static void ngx_http_smart_zone_reset(ngx_http_smart_shared_t *shared,
-    ngx_uint_t process);
 static size_t ngx_http_smart_zone_need(ngx_http_smart_main_conf_t *smcf);
 static size_t ngx_http_smart_zone_round(size_t size);
 
@@ -54,6 +50,7 @@ ngx_http_smart_zone_add(ngx_conf_t *cf)
         offsetof(ngx_http_smart_series_t, budget),
         offsetof(ngx_http_smart_series_t, sketch),
         offsetof(ngx_http_smart_series_t, in_flight),
+        NGX_HTTP_SMART_SHARDS,
         NGX_SMART_SKETCH_STEPS,
         NGX_SMART_PROM_BUCKETS,
         NGX_HTTP_SMART_OUTCOMES,
@@ -386,7 +383,7 @@ ngx_http_smart_zone_in_flight(ngx_http_smart_shared_t *shared,
 
     series = (ngx_http_smart_series_t *) slot;
 
-    for (i = 0; i < shared->processes; i++) {
+    for (i = 0; i < shared->nshards; i++) {
         if (series->in_flight[i]) {
             return 1;
         }
@@ -486,85 +483,6 @@ ngx_http_smart_zone_commit(ngx_cycle_t *cycle)
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
-}
-
-
-void
-ngx_http_smart_zone_init_process(ngx_cycle_t *cycle)
-{
-    ngx_slab_pool_t             *shpool;
-    ngx_http_smart_shared_t     *shared;
-    ngx_http_smart_main_conf_t  *smcf;
-
-    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_smart_module);
-
-    if (smcf == NULL || smcf->shared == NULL) {
-        return;
-    }
-
-    shared = smcf->shared;
-    shpool = (ngx_slab_pool_t *) smcf->zone->shm.addr;
-
-    ngx_shmtx_lock(&shpool->mutex);
-
-    if (shared->processes <= (ngx_atomic_uint_t) ngx_process_slot) {
-        shared->processes = ngx_process_slot + 1;
-    }
-
-    shared->pids[ngx_process_slot] = ngx_pid;
-
-    ngx_http_smart_zone_reset(shared, ngx_process_slot);
-
-    ngx_shmtx_unlock(&shpool->mutex);
-}
-
-
-void
-ngx_http_smart_zone_heal(ngx_shm_zone_t *zone, ngx_http_smart_shared_t *shared)
-{
-    ngx_uint_t        i;
-    ngx_pid_t         pid;
-    ngx_slab_pool_t  *shpool;
-
-    shpool = (ngx_slab_pool_t *) zone->shm.addr;
-
-    for (i = 0; i < shared->processes; i++) {
-
-        pid = shared->pids[i];
-
-        if (pid == 0 || kill(pid, 0) == 0 || ngx_errno != NGX_ESRCH) {
-            continue;
-        }
-
-        ngx_shmtx_lock(&shpool->mutex);
-
-        if (shared->pids[i] == pid) {
-            shared->pids[i] = 0;
-            ngx_http_smart_zone_reset(shared, i);
-        }
-
-        ngx_shmtx_unlock(&shpool->mutex);
-    }
-}
-
-
-/* the zone mutex is held */
-static void
-ngx_http_smart_zone_reset(ngx_http_smart_shared_t *shared, ngx_uint_t process)
-{
-    ngx_queue_t            *q;
-    ngx_http_smart_slot_t  *slot;
-
-    for (q = ngx_queue_head(&shared->slots);
-         q != ngx_queue_sentinel(&shared->slots);
-         q = ngx_queue_next(q))
-    {
-        slot = ngx_queue_data(q, ngx_http_smart_slot_t, queue);
-
-        if (slot->kind == NGX_HTTP_SMART_ZONE_LOCATION) {
-            ((ngx_http_smart_series_t *) slot)->in_flight[process] = 0;
-        }
-    }
 }
 
 

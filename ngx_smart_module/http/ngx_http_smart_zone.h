@@ -16,10 +16,18 @@
 #include "../core/ngx_smart_sketch.h"
 
 
+/* counts of what is in flight: one for each worker, the last for those that
+ * find no other */
+#define NGX_HTTP_SMART_SHARDS    128
+
 #define NGX_HTTP_SMART_OUTCOMES  7
 #define NGX_HTTP_SMART_RESULTS   4
 #define NGX_HTTP_SMART_REASONS   8
 #define NGX_HTTP_SMART_CODES     5
+
+
+#define NGX_HTTP_SMART_ZONE_LOCATION  1
+#define NGX_HTTP_SMART_ZONE_PEER      2
 
 
 /* a slot is known by its kind and its two labels */
@@ -66,8 +74,7 @@ typedef struct {
 
     ngx_smart_sketch_t            sketch;
 
-    /* by the process slot of the worker, which resets its own */
-    uint32_t                      in_flight[NGX_MAX_PROCESSES];
+    uint32_t                      in_flight[NGX_HTTP_SMART_SHARDS];
 } ngx_http_smart_series_t;
 
 
@@ -76,7 +83,17 @@ typedef struct {
 
     ngx_atomic_t                  finished[NGX_HTTP_SMART_RESULTS];
     ngx_atomic_t                  lost;
+
+    /* where locations want to know how busy a peer is */
+    uint32_t                      in_flight[NGX_HTTP_SMART_SHARDS];
 } ngx_http_smart_peer_series_t;
+
+
+/* whose a shard is */
+typedef struct {
+    ngx_pid_t                     pid;         /* 0: free */
+    ngx_int_t                     process;     /* slot of the master's */
+} ngx_http_smart_shard_t;
 
 
 typedef struct {
@@ -87,9 +104,8 @@ typedef struct {
     ngx_uint_t                    dropped;
     time_t                        start;
 
-    /* of the workers, by process slot; and how many slots were ever used */
-    ngx_pid_t                     pids[NGX_MAX_PROCESSES];
-    ngx_atomic_t                  processes;
+    ngx_http_smart_shard_t        shards[NGX_HTTP_SMART_SHARDS];
+    ngx_atomic_t                  nshards;     /* ever used */
 } ngx_http_smart_shared_t;
 
 
@@ -99,15 +115,25 @@ ngx_int_t ngx_http_smart_zone_add(ngx_conf_t *cf);
 /* the configuration is in force from now on; in the master */
 void ngx_http_smart_zone_commit(ngx_cycle_t *cycle);
 
-/* resets what the worker's predecessor in the process slot left behind */
-void ngx_http_smart_zone_init_process(ngx_cycle_t *cycle);
-
-/* resets what workers left behind that are gone and were not replaced */
-void ngx_http_smart_zone_heal(ngx_shm_zone_t *zone,
-    ngx_http_smart_shared_t *shared);
-
 /* bytes in use, of the zone's size */
 size_t ngx_http_smart_zone_used(ngx_shm_zone_t *zone);
+
+
+/* ngx_http_smart_shard.c */
+
+/* that of this worker */
+extern ngx_uint_t  ngx_http_smart_shard_own;
+
+/* finds one for the worker, and resets what is left in it */
+void ngx_http_smart_shard_init_process(ngx_cycle_t *cycle);
+
+/* resets what workers left behind that are gone and were not replaced */
+void ngx_http_smart_shard_heal(ngx_shm_zone_t *zone,
+    ngx_http_smart_shared_t *shared);
+
+/* what all workers count together */
+ngx_uint_t ngx_http_smart_shard_sum(ngx_http_smart_shared_t *shared,
+    uint32_t *in_flight);
 
 
 #endif /* _NGX_HTTP_SMART_ZONE_H_INCLUDED_ */

@@ -96,7 +96,7 @@ ngx_http_smart_data(ngx_http_request_t *r, ngx_str_t *id)
     d->id = id;
     d->row.prom.json = 1;
     d->row.smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
-    ngx_http_smart_zone_heal(d->row.smcf->zone, d->row.smcf->shared);
+    ngx_http_smart_shard_heal(d->row.smcf->zone, d->row.smcf->shared);
 
     ngx_memzero(&doc, sizeof(ngx_http_smart_document_t));
 

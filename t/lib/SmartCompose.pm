@@ -103,6 +103,12 @@ sub image {
         must('mount', '--bind', "/etc/$file", "$root/etc/$file");
     }
 
+    # where a proxy speaks for others, npm has to know its certificate
+    if ($opt{online} && $ENV{NODE_EXTRA_CA_CERTS}) {
+        must('cp', $ENV{NODE_EXTRA_CA_CERTS}, "$root/run/ca.crt");
+        $self->{env}{NODE_EXTRA_CA_CERTS} = '/run/ca.crt';
+    }
+
     for my $step (@{ $stage->{steps} }) {
         my ($do, $text) = @{$step}{qw( do text )};
 
@@ -191,7 +197,8 @@ sub command {
     my ($self, $root, $at, @command) = @_;
 
     my ($user, $group) = split /:/, $at->{user};
-    my %env = (PATH => $path, HOME => '/root', %{ $at->{env} });
+    my %env = (PATH => $path, HOME => '/root', %{ $self->{env} || {} },
+               %{ $at->{env} });
 
     $env{$_} //= $ENV{$_} for grep { defined $ENV{$_} }
         qw( http_proxy https_proxy no_proxy );

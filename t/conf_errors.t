@@ -126,6 +126,12 @@ my @table = (
          'others' => ['others', qr/"prefer" or "other" or "idle"/],
      }],
 
+    ['smart_hedge_dry_run', [qw( on off )], [],
+     {
+         'yes' => ['yes', qr/"on" or "off"/], 'ON' => ['ON', qr/"on" or "off"/],
+         '""' => ['', qr/"on" or "off"/], '1' => ['1', qr/"on" or "off"/],
+     }],
+
     ['smart_success_status',
      [qw( 200 2xx 5xx 404 599 )], ['200 404', '2xx 3xx 404 503', '200 2xx'],
      {

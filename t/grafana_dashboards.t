@@ -277,10 +277,7 @@ CONF
 
     load($ngx);
 
-    my %absent = map { ("nginx_smart_$_" => 1, "nginx_smart_${_}_total" => 1) }
-                 keys %SmartMetrics::MISSING;
-
-    ask_board($prom, $boards{$_}, \%absent) for sort keys %boards;
+    ask_board($prom, $boards{$_}) for sort keys %boards;
     check_rules($prom);
     is(join('', $prom->errors), '', 'Prometheus has nothing to complain about');
 
@@ -330,7 +327,7 @@ sub load {
 
 
 sub ask_board {
-    my ($prom, $board, $absent) = @_;
+    my ($prom, $board) = @_;
 
     my $title = $board->{title};
     my %value = ('__rate_interval' => '10s', '__range' => '30s',
@@ -352,13 +349,7 @@ sub ask_board {
 
     for my $panel (grep { $_->{type} ne 'row' } @{ $board->{panels} }) {
         for my $target (@{ $panel->{targets} }) {
-            SKIP: {
-                my ($missing) = grep { $absent->{$_} }
-                                $target->{expr} =~ /(nginx_smart_\w+)/g;
-
-                skip "the module has no $missing yet", 1 if $missing;
-                ask_target($prom, $title, $panel, $target, \%value);
-            }
+            ask_target($prom, $title, $panel, $target, \%value);
         }
     }
 }

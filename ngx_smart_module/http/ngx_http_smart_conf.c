@@ -25,6 +25,13 @@ static ngx_conf_enum_t  ngx_http_smart_peer_words[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_smart_switch_words[] = {
+    { ngx_string("on"), 1 },
+    { ngx_string("off"), 0 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_enum_t  ngx_http_smart_errors_words[] = {
     { ngx_string("default"), NGX_HTTP_SMART_ERRORS_DEFAULT },
     { ngx_string("json"), NGX_HTTP_SMART_ERRORS_JSON },
@@ -82,6 +89,13 @@ ngx_command_t  ngx_http_smart_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_smart_loc_conf_t, peer),
       &ngx_http_smart_peer_words },
+
+    { ngx_string("smart_hedge_dry_run"),
+      NGX_HTTP_SMART_ANY|NGX_CONF_TAKE1,
+      ngx_http_smart_set_word,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_smart_loc_conf_t, dry_run),
+      &ngx_http_smart_switch_words },
 
     { ngx_string("smart_success_status"),
       NGX_HTTP_SMART_ANY|NGX_CONF_1MORE,
@@ -191,6 +205,7 @@ ngx_http_smart_create_loc_conf(ngx_conf_t *cf)
     slcf->body_size = NGX_CONF_UNSET_SIZE;
     slcf->peer = NGX_CONF_UNSET_UINT;
     slcf->budget.share = NGX_HTTP_SMART_BUDGET_UNSET;
+    slcf->dry_run = NGX_CONF_UNSET_UINT;
     slcf->statuses = NGX_CONF_UNSET_PTR;
     slcf->types = NGX_CONF_UNSET_PTR;
     slcf->json = NGX_CONF_UNSET_PTR;
@@ -230,6 +245,7 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->body_size, prev->body_size, 1024 * 1024);
     ngx_conf_merge_uint_value(conf->peer, prev->peer,
                               NGX_HTTP_SMART_PEER_PREFER);
+    ngx_conf_merge_uint_value(conf->dry_run, prev->dry_run, 0);
 
     if (conf->budget.share == NGX_HTTP_SMART_BUDGET_UNSET) {
         conf->budget = prev->budget;

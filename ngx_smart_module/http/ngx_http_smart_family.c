@@ -21,6 +21,8 @@ static void ngx_http_smart_family_counters(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_seconds(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
+static void ngx_http_smart_family_us(ngx_http_smart_family_row_t *row,
+    const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_tokens(ngx_http_smart_family_row_t *row,
     const ngx_http_smart_family_t *family);
 static void ngx_http_smart_family_in_flight(ngx_http_smart_family_row_t *row,
@@ -114,6 +116,18 @@ const ngx_http_smart_family_t  ngx_http_smart_families[] = {
       NGX_HTTP_SMART_FAMILY_LOCATION, ngx_http_smart_family_counters,
       NGX_HTTP_SMART_FAMILY_OF(series, suppressed), NGX_HTTP_SMART_REASONS,
       "reason", ngx_http_smart_reason_names + 1 },
+
+    { { "nginx_smart_dry_run_hedges",
+        "Hedges that would have been sent, were it no dry run",
+        NGX_SMART_PROM_COUNTER },
+      NGX_HTTP_SMART_FAMILY_LOCATION, ngx_http_smart_family_counters,
+      NGX_HTTP_SMART_FAMILY_OF(series, dry_run), 1, NULL, NULL },
+
+    { { "nginx_smart_saved_seconds",
+        "Time that hedges saved clients at the least, estimated",
+        NGX_SMART_PROM_COUNTER },
+      NGX_HTTP_SMART_FAMILY_LOCATION, ngx_http_smart_family_us,
+      NGX_HTTP_SMART_FAMILY_OF(series, saved), 1, NULL, NULL },
 
     { { "nginx_smart_wasted_seconds",
         "Time of the attempts of hedged requests that did not win",
@@ -254,6 +268,22 @@ ngx_http_smart_family_seconds(ngx_http_smart_family_row_t *row,
     ms = (ngx_atomic_t *) ((u_char *) row->series + family->offset);
 
     ngx_smart_prom_seconds(&row->prom, &family->prom, labels, n, *ms);
+}
+
+
+static void
+ngx_http_smart_family_us(ngx_http_smart_family_row_t *row,
+    const ngx_http_smart_family_t *family)
+{
+    ngx_uint_t               n;
+    ngx_atomic_t            *us;
+    ngx_smart_prom_label_t   labels[3];
+
+    n = ngx_http_smart_family_labels(row, family, labels);
+
+    us = (ngx_atomic_t *) ((u_char *) row->series + family->offset);
+
+    ngx_smart_prom_seconds(&row->prom, &family->prom, labels, n, *us / 1000);
 }
 
 

@@ -17,6 +17,9 @@ static void ngx_http_smart_hedge_due(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
 static void ngx_http_smart_hedge_expire(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
+static ngx_uint_t ngx_http_smart_hedge_dry_run(ngx_http_request_t *r,
+    ngx_http_smart_ctx_t *ctx, ngx_smart_hedge_event_e event,
+    ngx_uint_t wanted);
 static ngx_uint_t ngx_http_smart_hedge_allowed(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_uint_t wanted);
 static ngx_uint_t ngx_http_smart_hedge_body(ngx_http_request_t *r,
@@ -156,6 +159,10 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
     wanted = ngx_smart_hedge_wanted(&ctx->hedge, ctx->plan, event,
                                     (unsigned) attempt);
 
+    if (ctx->conf->dry_run && wanted) {
+        wanted = ngx_http_smart_hedge_dry_run(r, ctx, event, wanted);
+    }
+
     allowed = wanted ? ngx_http_smart_hedge_allowed(r, ctx, wanted) : 0;
 
     /* the machine's clock starts with the primary */
@@ -232,6 +239,32 @@ ngx_http_smart_hedge_feed(ngx_http_smart_ctx_t *ctx,
     }
 
     return action;
+}
+
+
+/* decides as if hedges were to be sent, of which none is */
+static ngx_uint_t
+ngx_http_smart_hedge_dry_run(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_smart_hedge_event_e event, ngx_uint_t wanted)
+{
+    ngx_uint_t                     n, left;
+    const ngx_smart_hedge_plan_t  *plan;
+
+    plan = ctx->plan;
+
+    left = plan->extra - (ctx->race ? ctx->race->ndry : 0);
+
+    n = left ? ngx_http_smart_hedge_allowed(r, ctx, ngx_min(wanted, left)) : 0;
+
+    if (n) {
+        ngx_http_smart_policy_dry_run(ctx, n);
+    }
+
+    if (n && n < left && plan->step && event == NGX_SMART_HEDGE_DUE) {
+        ngx_http_smart_hedge_arm(ctx, (ngx_msec_t) plan->step);
+    }
+
+    return 0;
 }
 
 
@@ -316,7 +349,7 @@ ngx_http_smart_hedge_body(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (r->request_body_no_buffering
+    if ((r->request_body_no_buffering && !slcf->dry_run)
         || r->headers_in.content_length_n > (off_t) slcf->body_size)
     {
         return NGX_DECLINED;
@@ -355,6 +388,11 @@ ngx_http_smart_hedge_decided(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
                                : NGX_HTTP_SMART_PRIMARY;
 
         ngx_http_smart_attempt_end(ctx, attempt, NGX_HTTP_SMART_WON);
+
+        if (attempt) {
+            ngx_http_smart_policy_won(ctx);
+        }
+
         break;
 
     case NGX_SMART_HEDGE_PASS:

@@ -53,6 +53,11 @@ struct ngx_http_smart_race_s {
     ngx_http_event_handler_pt     read_event_handler;
     ngx_http_smart_attempt_t     *winner;      /* a hedge, or NULL */
     unsigned                      merged:1;    /* upstream states */
+
+    /* hedges that would have been sent, and when; us, of the primary's age */
+    ngx_uint_t                    ndry;
+    uint64_t                      dry[NGX_SMART_HEDGE_MAX_EXTRA];
+
     ngx_http_smart_attempt_t      attempts[NGX_SMART_HEDGE_MAX_ATTEMPTS];
 };
 

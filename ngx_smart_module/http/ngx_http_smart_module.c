@@ -116,7 +116,7 @@ ngx_http_smart_handler(ngx_http_request_t *r)
     ctx->original.content_handler = r->content_handler;
     r->content_handler = ngx_http_smart_content_handler;
 
-    if (plan->extra == 0 || !(r->method & slcf->methods)
+    if (plan->extra == 0 || slcf->dry_run || !(r->method & slcf->methods)
         || r->headers_in.content_length_n > (off_t) slcf->body_size
         || (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked))
     {

@@ -143,6 +143,7 @@ typedef struct {
     ngx_uint_t                    peer;
 
     ngx_smart_budget_conf_t       budget;
+    ngx_uint_t                    dry_run;
 
     ngx_smart_verdict_statuses_t *statuses;
     ngx_array_t                  *types;      /* ngx_str_t */

@@ -11,6 +11,9 @@
 /* how long what was read from a sketch is good enough, ms */
 #define NGX_HTTP_SMART_POLICY_FRESH  100
 
+/* so many latencies have a median */
+#define NGX_HTTP_SMART_POLICY_SOME   10
+
 /* a delay that must not be cut by any part of a ms, us */
 #define NGX_HTTP_SMART_POLICY_FINE   5000
 
@@ -24,6 +27,12 @@ static ngx_uint_t ngx_http_smart_policy_warm(ngx_http_smart_ctx_t *ctx,
     ngx_http_smart_known_t *known);
 static ngx_http_smart_known_t *ngx_http_smart_policy_know(
     ngx_http_smart_loc_conf_t *slcf, ngx_uint_t percentile);
+static uint64_t ngx_http_smart_policy_age(ngx_http_smart_ctx_t *ctx,
+    ngx_uint_t n, ngx_msec_t age);
+static void ngx_http_smart_policy_gain(ngx_http_smart_ctx_t *ctx,
+    uint64_t us);
+static void ngx_http_smart_policy_view(ngx_http_smart_loc_conf_t *slcf,
+    ngx_uint_t percentile, ngx_smart_sketch_view_t *view);
 static void ngx_http_smart_policy_turn(ngx_http_smart_loc_conf_t *slcf);
 
 
@@ -98,20 +107,43 @@ ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 ngx_uint_t
 ngx_http_smart_policy_refusal(ngx_http_smart_ctx_t *ctx)
 {
-    ngx_http_smart_known_t  *known;
+    ngx_msec_t                  left;
+    ngx_http_smart_known_t     *known;
+    ngx_http_smart_loc_conf_t  *slcf;
 
-    if (ctx->plan->percentile == 0) {
+    slcf = ctx->conf;
+
+    if (slcf->series == NULL) {
+        return ctx->plan->percentile ? NGX_HTTP_SMART_WARMUP
+                                     : NGX_HTTP_SMART_NOT_SUPPRESSED;
+    }
+
+    if (ctx->plan->percentile) {
+
+        known = ngx_http_smart_policy_know(slcf, ctx->plan->percentile);
+
+        if (!ngx_http_smart_policy_warm(ctx, known)) {
+            return NGX_HTTP_SMART_WARMUP;
+        }
+    }
+
+    left = ngx_http_smart_deadline_left(ctx);
+
+    if (left == NGX_TIMER_INFINITE) {
         return NGX_HTTP_SMART_NOT_SUPPRESSED;
     }
 
-    if (ctx->conf->series == NULL) {
-        return NGX_HTTP_SMART_WARMUP;
+    /* one of two hedges would come too late */
+
+    known = ngx_http_smart_policy_know(slcf, NGX_SMART_SKETCH_MEDIAN);
+
+    if (known->samples >= NGX_HTTP_SMART_POLICY_SOME
+        && known->value > (uint64_t) left * 1000)
+    {
+        return NGX_HTTP_SMART_DEADLINE;
     }
 
-    known = ngx_http_smart_policy_know(ctx->conf, ctx->plan->percentile);
-
-    return ngx_http_smart_policy_warm(ctx, known)
-           ? NGX_HTTP_SMART_NOT_SUPPRESSED : NGX_HTTP_SMART_WARMUP;
+    return NGX_HTTP_SMART_NOT_SUPPRESSED;
 }
 
 
@@ -161,7 +193,7 @@ void
 ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age)
 {
-    uint32_t                    *counter, begin;
+    uint32_t                    *counter;
     uint64_t                     us;
     ngx_http_smart_loc_conf_t   *slcf;
 #if (NGX_HTTP_CACHE)
@@ -186,6 +218,12 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
 #endif
 
+    us = ngx_http_smart_policy_age(ctx, n, age);
+
+    if (n == 0 && ctx->race && ctx->race->ndry) {
+        ngx_http_smart_policy_gain(ctx, us);
+    }
+
     /* what fails fast says nothing of how long an answer takes */
 
     if ((result == NGX_HTTP_SMART_NO_ANSWER
@@ -193,14 +231,6 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         && (ctx->warming || age < ctx->delay))
     {
         return;
-    }
-
-    if (age < NGX_HTTP_SMART_POLICY_LONG) {
-        begin = n ? ctx->race->attempts[n].begin : ctx->begin;
-        us = (uint32_t) ngx_http_smart_policy_now() - begin;
-
-    } else {
-        us = (uint64_t) age * 1000;
     }
 
     if (ngx_current_msec - slcf->policy->turned
@@ -215,12 +245,98 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 }
 
 
+/* of an attempt, in us, and "age" in ms */
+static uint64_t
+ngx_http_smart_policy_age(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
+    ngx_msec_t age)
+{
+    uint32_t  begin;
+
+    if (age >= NGX_HTTP_SMART_POLICY_LONG) {
+        return (uint64_t) age * 1000;
+    }
+
+    begin = n ? ctx->race->attempts[n].begin : ctx->begin;
+
+    return (uint32_t) ((uint32_t) ngx_http_smart_policy_now() - begin);
+}
+
+
+void
+ngx_http_smart_policy_dry_run(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+{
+    uint64_t                us;
+    ngx_http_smart_race_t  *race;
+
+    race = ctx->race;
+
+    if (ctx->conf->series) {
+        (void) ngx_atomic_fetch_add(&ctx->conf->series->dry_run, n);
+    }
+
+    us = ngx_http_smart_policy_age(ctx, 0, ngx_http_smart_hedge_age(ctx));
+
+    while (n-- && race->ndry < NGX_SMART_HEDGE_MAX_EXTRA) {
+        race->dry[race->ndry++] = us;
+    }
+}
+
+
+/*
+ * What the hedges of a dry run would have saved: by how much the first of them
+ * would have been sooner, on average, than the primary that took "us"
+ */
+static void
+ngx_http_smart_policy_gain(ngx_http_smart_ctx_t *ctx, uint64_t us)
+{
+    ngx_smart_sketch_view_t  view;
+
+    ngx_http_smart_policy_view(ctx->conf, NGX_SMART_SKETCH_ALL, &view);
+
+    (void) ngx_atomic_fetch_add(&ctx->conf->series->saved,
+                                (ngx_atomic_int_t)
+                                ngx_smart_sketch_gain(&view, ctx->race->dry,
+                                             (unsigned) ctx->race->ndry, us));
+}
+
+
+/*
+ * What a hedge has saved: by how much longer, on average, take the attempts
+ * that take longer than the primary had run.  It is too little rather than too
+ * much, since those that were cancelled themselves are among them.
+ */
+void
+ngx_http_smart_policy_won(ngx_http_smart_ctx_t *ctx)
+{
+    uint64_t                    us;
+    ngx_smart_sketch_view_t     view;
+    ngx_http_smart_loc_conf_t  *slcf;
+
+    slcf = ctx->conf;
+
+    /* a primary that has failed would have saved the client nothing */
+
+    if (slcf->series == NULL
+        || ctx->race->attempts[0].result != NGX_HTTP_SMART_CANCELLED)
+    {
+        return;
+    }
+
+    us = ngx_http_smart_policy_age(ctx, 0, ngx_http_smart_hedge_age(ctx));
+
+    ngx_http_smart_policy_view(slcf, NGX_SMART_SKETCH_ALL, &view);
+
+    (void) ngx_atomic_fetch_add(&slcf->series->saved,
+                                (ngx_atomic_int_t)
+                                ngx_smart_sketch_rest(&view, us));
+}
+
+
 /* a percentile as it was within the last 100 ms */
 static ngx_http_smart_known_t *
 ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
     ngx_uint_t percentile)
 {
-    uint32_t                  now;
     ngx_uint_t                i;
     ngx_smart_sketch_view_t   view;
     ngx_http_smart_known_t   *known, *oldest;
@@ -248,10 +364,7 @@ ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
     }
 
     ngx_http_smart_policy_turn(slcf);
-
-    now = (uint32_t) (ngx_http_smart_policy_now() / 1000000);
-
-    ngx_smart_sketch_view(&slcf->series->sketch, now, percentile, &view);
+    ngx_http_smart_policy_view(slcf, percentile, &view);
 
     oldest->percentile = percentile;
     oldest->time = ngx_current_msec;
@@ -260,6 +373,16 @@ ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
     oldest->total = view.total;
 
     return oldest;
+}
+
+
+static void
+ngx_http_smart_policy_view(ngx_http_smart_loc_conf_t *slcf,
+    ngx_uint_t percentile, ngx_smart_sketch_view_t *view)
+{
+    ngx_smart_sketch_view(&slcf->series->sketch,
+                          (uint32_t) (ngx_http_smart_policy_now() / 1000000),
+                          (unsigned) percentile, view);
 }
 
 

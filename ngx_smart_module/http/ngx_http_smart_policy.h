@@ -50,6 +50,12 @@ ngx_uint_t ngx_http_smart_policy_refusal(ngx_http_smart_ctx_t *ctx);
 ngx_uint_t ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t n);
 
+/* n hedges would have been sent now */
+void ngx_http_smart_policy_dry_run(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+/* a hedge has won */
+void ngx_http_smart_policy_won(ngx_http_smart_ctx_t *ctx);
+
 /* attempt n has ended with a result, "age" ms old */
 void ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age);

@@ -57,6 +57,8 @@ typedef struct {
     ngx_atomic_t                  suppressed[NGX_HTTP_SMART_REASONS];
     ngx_atomic_t                  wasted;      /* ms */
     ngx_atomic_t                  delay;       /* ms, in force */
+    ngx_atomic_t                  saved;       /* us */
+    ngx_atomic_t                  dry_run;     /* hedges */
 
     ngx_smart_budget_t            budget;
     ngx_smart_budget_conf_t       budget_conf; /* of the last configuration */

@@ -66,9 +66,6 @@ our @FAMILIES = (
     [series_dropped           => 'counter'],
 );
 
-# the module does not count these yet
-our %MISSING = map { $_ => 1 } qw( dry_run_hedges saved_seconds );
-
 
 sub scrape {
     my ($class, $addr, $uri, @headers) = @_;
@@ -279,7 +276,7 @@ sub contract {
         $known{$full} = 1;
 
         if (!$family) {
-            push @wrong, "$full is missing" if !$MISSING{$name};
+            push @wrong, "$full is missing";
             next;
         }
 

@@ -13,6 +13,8 @@ families = list(read.text_string_to_metric_families(text))
 
 json.dump({
     'families': {f.name: f.type for f in families},
-    'samples': [[s.name, s.labels, s.value] for f in families
-                for s in f.samples],
+    # JSON has no infinity
+    'samples': [[s.name, s.labels,
+                 '+Inf' if s.value == float('inf') else s.value]
+                for f in families for s in f.samples],
 }, sys.stdout)

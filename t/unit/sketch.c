@@ -199,8 +199,9 @@ small(void)
     is_uint(quantile(&s, 1000, 950), 0, "nor after a turn");
 
     fill(&s, 1000, 1);
-    is_uint(quantile(&s, 1000, 500), ngx_smart_sketch_value(
-                ngx_smart_sketch_bucket(1000), 1, 1), "one latency is its median");
+    is_uint(quantile(&s, 1000, 500),
+            ngx_smart_sketch_value(ngx_smart_sketch_bucket(1000), 1, 1),
+            "one latency is its median");
     is_uint(quantile(&s, 1000, 999), quantile(&s, 1000, 500),
             "and all else");
 

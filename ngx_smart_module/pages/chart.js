@@ -78,7 +78,7 @@ function draw(chart) {
 
     chart.plot = new uPlot({
         ...size(chart),
-        padding: [8, 8, 0, 0],
+        padding: [8, 26, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 7 }, drag: { setScale: false } },
         scales: {

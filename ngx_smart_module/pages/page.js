@@ -380,7 +380,14 @@ function range(gauge, format) {
 
     const [low, high] = gauge.map(format);
 
-    return low === high ? low : low + " – " + high;
+    if (low === high) {
+        return low;
+    }
+
+    const unit = high.slice(high.indexOf(" "));
+
+    return (low.endsWith(unit) ? low.slice(0, -unit.length) : low)
+           + " – " + high;
 }
 
 

@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_http_smart_journal_zone.h"
+#include "ngx_http_smart_journal_work.h"
 #include "ngx_http_smart_journal_process.h"
 
 
@@ -27,39 +27,8 @@
 /* ms: between looks for what is too old, when there was nothing */
 #define NGX_HTTP_SMART_JOURNAL_PRUNE      1000
 
-/* records removed at a time */
-#define NGX_HTTP_SMART_JOURNAL_STEP       500
-
 /* ms: at most so long an exiting worker writes what waits */
 #define NGX_HTTP_SMART_JOURNAL_DRAIN      5000
-
-
-/* what a thread is told, and what it answers */
-typedef struct {
-    ngx_http_smart_journal_main_conf_t  *jmcf;
-    ngx_http_smart_journal_store_t      *store;
-
-    ngx_http_smart_journal_instance_t    instance;
-    ngx_uint_t                           beat;
-    int64_t                              before;     /* us; 0: no pruning */
-
-    uint32_t                            *slots;
-    size_t                               n;
-    ngx_smart_record_t                  *records;
-    char                                *texts;
-
-    ngx_http_smart_journal_rc_e          rc;
-    ngx_http_smart_journal_error_t       error;
-    ngx_http_smart_journal_error_t       note;
-    ngx_uint_t                           beaten;
-    ngx_uint_t                           written;    /* the batch */
-    size_t                               skipped;
-    size_t                               swept;
-    size_t                               pruned;
-    ngx_msec_t                           ms;
-
-    ngx_atomic_t                         finished;   /* by the thread */
-} ngx_http_smart_journal_work_t;
 
 
 typedef struct {
@@ -95,10 +64,6 @@ static ngx_uint_t ngx_http_smart_journal_flush_due(ngx_msec_t when);
 static void ngx_http_smart_journal_flush_post(
     ngx_http_smart_journal_flush_t *f);
 static void ngx_http_smart_journal_flush_thread(void *data, ngx_log_t *log);
-static void ngx_http_smart_journal_flush_work(
-    ngx_http_smart_journal_work_t *w);
-static void ngx_http_smart_journal_flush_records(
-    ngx_http_smart_journal_work_t *w);
 static void ngx_http_smart_journal_flush_event(ngx_event_t *ev);
 static void ngx_http_smart_journal_flush_done(
     ngx_http_smart_journal_flush_t *f);
@@ -110,7 +75,6 @@ static void ngx_http_smart_journal_flush_close(
     ngx_http_smart_journal_flush_t *f);
 static void ngx_http_smart_journal_flush_drain(
     ngx_http_smart_journal_flush_t *f);
-static ngx_msec_t ngx_http_smart_journal_flush_ms(void);
 
 
 /* of this process; in memory of its own, as a cycle may end before it */
@@ -322,110 +286,10 @@ ngx_http_smart_journal_flush_thread(void *data, ngx_log_t *log)
 {
     ngx_http_smart_journal_work_t  *w = data;
 
-    ngx_http_smart_journal_flush_work(w);
+    ngx_http_smart_journal_work(w);
 
     ngx_memory_barrier();
     w->finished = 1;
-}
-
-
-static void
-ngx_http_smart_journal_flush_work(ngx_http_smart_journal_work_t *w)
-{
-    ngx_msec_t                                 start;
-    const ngx_http_smart_journal_store_api_t  *api;
-
-    api = w->jmcf->store;
-
-    if (w->store == NULL) {
-
-        w->store = api->open(&w->jmcf->options, &w->rc, &w->error);
-
-        if (w->store == NULL) {
-            return;
-        }
-
-        w->note = w->error;
-        w->error.text[0] = '\0';
-        w->rc = NGX_HTTP_SMART_JOURNAL_OK;
-    }
-
-    w->instance.now = (int64_t) time(NULL) * 1000000;
-
-    if (w->beat) {
-
-        w->rc = api->heartbeat(w->store, &w->instance, &w->swept, &w->error);
-
-        if (w->rc != NGX_HTTP_SMART_JOURNAL_OK) {
-            goto failed;
-        }
-
-        w->beaten = 1;
-    }
-
-    if (w->n) {
-
-        ngx_http_smart_journal_flush_records(w);
-
-        start = ngx_http_smart_journal_flush_ms();
-
-        w->rc = api->write(w->store, w->instance.id, w->records, w->n,
-                           &w->skipped, &w->error);
-
-        w->ms = ngx_http_smart_journal_flush_ms() - start;
-
-        if (w->rc != NGX_HTTP_SMART_JOURNAL_OK) {
-            goto failed;
-        }
-
-        w->written = 1;
-    }
-
-    if (w->before) {
-
-        w->rc = api->prune(w->store, w->before, NGX_HTTP_SMART_JOURNAL_STEP,
-                           &w->pruned, &w->error);
-
-        if (w->rc != NGX_HTTP_SMART_JOURNAL_OK) {
-            goto failed;
-        }
-    }
-
-    return;
-
-failed:
-
-    /* what is locked or full may heal as it is */
-
-    if (w->rc != NGX_HTTP_SMART_JOURNAL_BUSY
-        && w->rc != NGX_HTTP_SMART_JOURNAL_FULL)
-    {
-        api->close(w->store, &w->note);
-        w->store = NULL;
-    }
-}
-
-
-static void
-ngx_http_smart_journal_flush_records(ngx_http_smart_journal_work_t *w)
-{
-    char                             *texts;
-    size_t                            i;
-    ngx_smart_record_t               *record;
-    ngx_http_smart_journal_shared_t  *shared;
-
-    shared = w->jmcf->shared;
-    texts = w->texts;
-
-    for (i = 0; i < w->n; i++) {
-        record = &w->records[i];
-
-        texts += ngx_smart_cell_get(shared->cells, shared->ring, w->slots[i],
-                                    record, texts);
-
-        record->node.data = w->instance.node;
-        record->node.len = w->jmcf->node.len;
-    }
 }
 
 
@@ -448,7 +312,7 @@ ngx_http_smart_journal_flush_event(ngx_event_t *ev)
 
     if (!f->failing
         && (f->work.jmcf->shared->ring->queued >= f->work.jmcf->batch
-            || f->work.pruned == NGX_HTTP_SMART_JOURNAL_STEP)
+            || f->work.pruned == NGX_HTTP_SMART_JOURNAL_WORK_STEP)
         && ngx_http_smart_journal_flush_prepare(f))
     {
         ngx_http_smart_journal_flush_post(f);
@@ -515,7 +379,7 @@ ngx_http_smart_journal_flush_done(ngx_http_smart_journal_flush_t *f)
         (void) ngx_atomic_fetch_add(&shared->pruned, w->pruned);
     }
 
-    if (w->before && w->pruned < NGX_HTTP_SMART_JOURNAL_STEP) {
+    if (w->before && w->pruned < NGX_HTTP_SMART_JOURNAL_WORK_STEP) {
         f->prune = ngx_current_msec + NGX_HTTP_SMART_JOURNAL_PRUNE;
     }
 
@@ -677,7 +541,7 @@ ngx_http_smart_journal_flush_drain(ngx_http_smart_journal_flush_t *f)
         f->retry = ngx_current_msec;
 
         if (ngx_http_smart_journal_flush_prepare(f)) {
-            ngx_http_smart_journal_flush_work(w);
+            ngx_http_smart_journal_work(w);
             ngx_time_update();
             ngx_http_smart_journal_flush_done(f);
         }
@@ -698,15 +562,4 @@ ngx_http_smart_journal_flush_drain(ngx_http_smart_journal_flush_t *f)
                       "within %d ms and are lost",
                       left, NGX_HTTP_SMART_JOURNAL_DRAIN);
     }
-}
-
-
-static ngx_msec_t
-ngx_http_smart_journal_flush_ms(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

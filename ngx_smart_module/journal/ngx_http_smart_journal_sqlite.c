@@ -2,7 +2,7 @@
 /*
  * Copyright (C) 2026 The ngx_smart_module authors
  *
- * The SQLite store: opening, its schema, and who else writes into it.
+ * The SQLite store: opening, its schema, its statements.
  */
 
 
@@ -36,24 +36,11 @@ static int ngx_http_smart_journal_sqlite_setup(
 static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_migrate(
     ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_error_t *error);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_check(
+    ngx_http_smart_journal_store_t *store, int64_t *version,
+    ngx_http_smart_journal_error_t *error);
 static int ngx_http_smart_journal_sqlite_number(sqlite3 *db, const char *sql,
     int64_t *value);
-static unsigned ngx_http_smart_journal_sqlite_set_aside(const char *path,
-    ngx_http_smart_journal_error_t *error);
-static int ngx_http_smart_journal_sqlite_rename(const char *path,
-    const char *suffix, const char *tail);
-static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_heartbeat(
-    ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance, size_t *swept,
-    ngx_http_smart_journal_error_t *error);
-static int ngx_http_smart_journal_sqlite_beat(
-    ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance);
-static int ngx_http_smart_journal_sqlite_expire(
-    ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance);
-static unsigned ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
-    const ngx_http_smart_journal_instance_t *instance);
 static void ngx_http_smart_journal_sqlite_close(
     ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_error_t *error);
@@ -227,6 +214,7 @@ ngx_http_smart_journal_sqlite_try(
     ngx_http_smart_journal_rc_e *rc, ngx_http_smart_journal_error_t *error)
 {
     int                              code;
+    int64_t                          version;
     struct stat                      st;
     ngx_http_smart_journal_store_t  *store;
 
@@ -257,21 +245,34 @@ ngx_http_smart_journal_sqlite_try(
     code = sqlite3_open_v2(store->path, &store->db,
                            SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOMUTEX, NULL);
 
-    if (code == SQLITE_OK) {
-        code = ngx_http_smart_journal_sqlite_setup(store, options);
-    }
-
-    if (code == SQLITE_OK && stat(store->path, &st) == 0) {
-        store->device = st.st_dev;
-        store->inode = st.st_ino;
-    }
-
     if (code != SQLITE_OK) {
         *rc = ngx_http_smart_journal_sqlite_error(store->db, code,
                                                   "cannot open", error);
+        ngx_http_smart_journal_sqlite_close(store, NULL);
+        return NULL;
+    }
 
-    } else {
-        *rc = ngx_http_smart_journal_sqlite_migrate(store, error);
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_busy_timeout(store->db, (int) options->busy);
+
+    *rc = ngx_http_smart_journal_sqlite_check(store, &version, error);
+
+    if (*rc == NGX_HTTP_SMART_JOURNAL_OK) {
+
+        code = ngx_http_smart_journal_sqlite_setup(store, options);
+
+        if (code == SQLITE_OK) {
+            *rc = ngx_http_smart_journal_sqlite_migrate(store, error);
+
+        } else {
+            *rc = ngx_http_smart_journal_sqlite_error(store->db, code,
+                                                      "cannot open", error);
+        }
+    }
+
+    if (stat(store->path, &st) == 0) {
+        store->device = st.st_dev;
+        store->inode = st.st_ino;
     }
 
     if (*rc != NGX_HTTP_SMART_JOURNAL_OK) {
@@ -344,9 +345,6 @@ ngx_http_smart_journal_sqlite_setup(ngx_http_smart_journal_store_t *store,
 {
     int  rc;
 
-    sqlite3_extended_result_codes(store->db, 1);
-    sqlite3_busy_timeout(store->db, (int) options->busy);
-
     rc = sqlite3_exec(store->db, options->sync ? "PRAGMA synchronous = FULL"
                                                : "PRAGMA synchronous = NORMAL",
                       NULL, NULL, NULL);
@@ -371,49 +369,23 @@ static ngx_http_smart_journal_rc_e
 ngx_http_smart_journal_sqlite_migrate(ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_error_t *error)
 {
-    int      rc;
-    char     sql[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME];
-    int64_t  application, version, tables;
-
-    application = 0;
-    version = 0;
-    tables = 0;
+    int                          rc;
+    char                         sql[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME];
+    int64_t                      version;
+    ngx_http_smart_journal_rc_e  result;
 
     rc = ngx_http_smart_journal_sqlite_run(store,
                                          NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_number(store->db,
-                                      "PRAGMA application_id", &application);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_number(store->db,
-                                      "PRAGMA user_version", &version);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_number(store->db,
-                                "SELECT count(*) FROM sqlite_schema", &tables);
-    }
-
     if (rc != SQLITE_OK) {
         goto failed;
     }
 
-    if (application != NGX_HTTP_SMART_JOURNAL_SQLITE_APPLICATION
-        && (application || version || tables))
-    {
-        snprintf(error->text, sizeof(error->text),
-                 "is a database of another program, it is left alone");
-        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
-    }
+    /* nobody else can change it from here on */
 
-    if (version > NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION) {
-        snprintf(error->text, sizeof(error->text),
-                 "has version %lld of the schema, this build knows %d; it is "
-                 "left alone", (long long) version,
-                 NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION);
-        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    result = ngx_http_smart_journal_sqlite_check(store, &version, error);
+
+    if (result != NGX_HTTP_SMART_JOURNAL_OK) {
+        return result;
     }
 
     while (version < NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION) {
@@ -450,6 +422,56 @@ failed:
 }
 
 
+/* only reads: a file of somebody else stays as it is */
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_check(ngx_http_smart_journal_store_t *store,
+    int64_t *version, ngx_http_smart_journal_error_t *error)
+{
+    int      rc;
+    int64_t  application, tables;
+
+    application = 0;
+    tables = 0;
+    *version = 0;
+
+    rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                      "PRAGMA application_id", &application);
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                      "PRAGMA user_version", version);
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_number(store->db,
+                                "SELECT count(*) FROM sqlite_schema", &tables);
+    }
+
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_error(store->db, rc,
+                                                   "cannot open", error);
+    }
+
+    if (application != NGX_HTTP_SMART_JOURNAL_SQLITE_APPLICATION
+        && (application || *version || tables))
+    {
+        snprintf(error->text, sizeof(error->text),
+                 "is a database of another program, it is left alone");
+        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    }
+
+    if (*version > NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION) {
+        snprintf(error->text, sizeof(error->text),
+                 "has version %lld of the schema, this build knows %d; it is "
+                 "left alone", (long long) *version,
+                 NGX_HTTP_SMART_JOURNAL_SQLITE_VERSION);
+        return NGX_HTTP_SMART_JOURNAL_FOREIGN;
+    }
+
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
 static int
 ngx_http_smart_journal_sqlite_number(sqlite3 *db, const char *sql,
     int64_t *value)
@@ -470,230 +492,6 @@ ngx_http_smart_journal_sqlite_number(sqlite3 *db, const char *sql,
     }
 
     return sqlite3_finalize(stmt);
-}
-
-
-/* never over a file that is there: 1 if it has another name now */
-static unsigned
-ngx_http_smart_journal_sqlite_set_aside(const char *path,
-    ngx_http_smart_journal_error_t *error)
-{
-    int        err;
-    char       name[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME];
-    char       suffix[NGX_HTTP_SMART_JOURNAL_SQLITE_NAME + 8];
-    time_t     now;
-    unsigned   i;
-    struct tm  tm;
-
-    now = time(NULL);
-    gmtime_r(&now, &tm);
-    strftime(name, sizeof(name), ".corrupt-%Y%m%dT%H%M%SZ", &tm);
-
-    err = EEXIST;
-
-    for (i = 0; i < 100 && err == EEXIST; i++) {
-
-        snprintf(suffix, sizeof(suffix), i ? "%s.%u" : "%s", name, i);
-
-        err = ngx_http_smart_journal_sqlite_rename(path, suffix, "");
-    }
-
-    if (err) {
-        snprintf(error->text, sizeof(error->text),
-                 "is corrupt and cannot be renamed: %s", strerror(err));
-        return 0;
-    }
-
-    (void) ngx_http_smart_journal_sqlite_rename(path, suffix, "-wal");
-    (void) ngx_http_smart_journal_sqlite_rename(path, suffix, "-shm");
-
-    snprintf(error->text, sizeof(error->text),
-             "is corrupt: its name ends in \"%s\" now, and a new one begins",
-             suffix);
-
-    return 1;
-}
-
-
-/* PATHtail to PATHsuffixtail; 0, or errno */
-static int
-ngx_http_smart_journal_sqlite_rename(const char *path, const char *suffix,
-    const char *tail)
-{
-    int     err;
-    char   *from, *to;
-    size_t  size;
-
-    size = strlen(path) + strlen(suffix) + strlen(tail) + 1;
-
-    from = malloc(size);
-    to = malloc(size);
-    err = ENOMEM;
-
-    if (from && to) {
-
-        snprintf(from, size, "%s%s", path, tail);
-        snprintf(to, size, "%s%s%s", path, suffix, tail);
-
-        /* unlike rename(), this refuses to replace a file */
-
-        err = link(from, to) == 0 ? 0 : errno;
-
-        if (err == EPERM || err == EOPNOTSUPP || err == ENOSYS) {
-            err = access(to, F_OK) == 0 ? EEXIST
-                  : rename(from, to) == 0 ? 0 : errno;
-
-        } else if (err == 0 && unlink(from) == -1) {
-            err = errno;
-        }
-    }
-
-    free(from);
-    free(to);
-
-    return err;
-}
-
-
-static ngx_http_smart_journal_rc_e
-ngx_http_smart_journal_sqlite_heartbeat(ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance, size_t *swept,
-    ngx_http_smart_journal_error_t *error)
-{
-    int            rc;
-    size_t         n;
-    sqlite3_stmt  *sweep;
-
-    n = 0;
-
-    rc = ngx_http_smart_journal_sqlite_run(store,
-                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_beat(store, instance);
-    }
-
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_expire(store, instance);
-    }
-
-    if (rc == SQLITE_OK) {
-        sweep = ngx_http_smart_journal_sqlite_statement(store,
-                                         NGX_HTTP_SMART_JOURNAL_SQLITE_SWEEP);
-
-        rc = sweep ? sqlite3_step(sweep) : SQLITE_NOMEM;
-
-        if (rc == SQLITE_DONE) {
-            n = (size_t) sqlite3_changes(store->db);
-            rc = ngx_http_smart_journal_sqlite_run(store,
-                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
-        }
-
-        sqlite3_reset(sweep);
-    }
-
-    if (rc != SQLITE_OK) {
-        return ngx_http_smart_journal_sqlite_failed(store, rc,
-                                                    "cannot write", error);
-    }
-
-    *swept = n;
-
-    return NGX_HTTP_SMART_JOURNAL_OK;
-}
-
-
-static int
-ngx_http_smart_journal_sqlite_beat(ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance)
-{
-    int            rc;
-    sqlite3_stmt  *stmt;
-
-    stmt = ngx_http_smart_journal_sqlite_statement(store,
-                                          NGX_HTTP_SMART_JOURNAL_SQLITE_BEAT);
-    if (stmt == NULL) {
-        return sqlite3_extended_errcode(store->db);
-    }
-
-    sqlite3_bind_int64(stmt, 1, instance->id);
-    sqlite3_bind_text(stmt, 2, instance->node, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 3, instance->boot, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 4, instance->master.pid);
-    sqlite3_bind_int64(stmt, 5, instance->master.started);
-    sqlite3_bind_int64(stmt, 6, instance->writer.pid);
-    sqlite3_bind_int64(stmt, 7, instance->writer.started);
-    sqlite3_bind_int64(stmt, 8, instance->now);
-
-    rc = sqlite3_step(stmt);
-    sqlite3_reset(stmt);
-
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-
-/* removes the expired ones; their open records have no instance then */
-static int
-ngx_http_smart_journal_sqlite_expire(ngx_http_smart_journal_store_t *store,
-    const ngx_http_smart_journal_instance_t *instance)
-{
-    int            rc;
-    sqlite3_stmt  *rows, *expire;
-
-    rows = ngx_http_smart_journal_sqlite_statement(store,
-                                     NGX_HTTP_SMART_JOURNAL_SQLITE_INSTANCES);
-    expire = ngx_http_smart_journal_sqlite_statement(store,
-                                        NGX_HTTP_SMART_JOURNAL_SQLITE_EXPIRE);
-    if (rows == NULL || expire == NULL) {
-        return sqlite3_extended_errcode(store->db);
-    }
-
-    sqlite3_bind_int64(rows, 1, instance->id);
-
-    while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
-
-        if (!ngx_http_smart_journal_sqlite_expired(rows, instance)) {
-            continue;
-        }
-
-        sqlite3_bind_int64(expire, 1, sqlite3_column_int64(rows, 0));
-
-        rc = sqlite3_step(expire);
-        sqlite3_reset(expire);
-
-        if (rc != SQLITE_DONE) {
-            break;
-        }
-    }
-
-    sqlite3_reset(rows);
-
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-
-static unsigned
-ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
-    const ngx_http_smart_journal_instance_t *instance)
-{
-    const char                        *boot;
-    ngx_http_smart_journal_process_t   master, writer;
-
-    if (sqlite3_column_int64(row, 6) < instance->now - instance->expires) {
-        return 1;
-    }
-
-    boot = (const char *) sqlite3_column_text(row, 1);
-
-    if (boot == NULL || strcmp(boot, instance->boot) != 0) {
-        return 0;
-    }
-
-    master.pid = sqlite3_column_int64(row, 2);
-    master.started = sqlite3_column_int64(row, 3);
-    writer.pid = sqlite3_column_int64(row, 4);
-    writer.started = sqlite3_column_int64(row, 5);
-
-    return !instance->alive(&master) && !instance->alive(&writer);
 }
 
 

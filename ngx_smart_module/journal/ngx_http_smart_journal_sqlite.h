@@ -101,6 +101,37 @@ unsigned ngx_http_smart_journal_sqlite_moved(
     ngx_http_smart_journal_store_t *store);
 
 
+/* ngx_http_smart_journal_sqlite_aside.c */
+
+/* never over a file that is there: 1 if it has another name now */
+unsigned ngx_http_smart_journal_sqlite_set_aside(const char *path,
+    ngx_http_smart_journal_error_t *error);
+
+
+/* ngx_http_smart_journal_sqlite_instance.c */
+
+ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_heartbeat(
+    ngx_http_smart_journal_store_t *store,
+    const ngx_http_smart_journal_instance_t *instance, size_t *swept,
+    ngx_http_smart_journal_error_t *error);
+
+
+/* ngx_http_smart_journal_sqlite_counts.c */
+
+/* empties the table and makes it large enough for n different texts */
+int ngx_http_smart_journal_sqlite_room(
+    ngx_http_smart_journal_sqlite_counts_t *counts, size_t n);
+
+/* the text stays where it is until it has been added or subtracted */
+void ngx_http_smart_journal_sqlite_count(
+    ngx_http_smart_journal_sqlite_counts_t *counts, const char *data,
+    size_t len);
+
+int ngx_http_smart_journal_sqlite_add(ngx_http_smart_journal_store_t *store);
+int ngx_http_smart_journal_sqlite_subtract(
+    ngx_http_smart_journal_store_t *store);
+
+
 /* ngx_http_smart_journal_sqlite_write.c */
 
 ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_write(

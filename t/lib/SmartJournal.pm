@@ -42,8 +42,9 @@ sub rows {
 
     return if !-e $self->{file};
 
-    open my $out, '-|', 'sqlite3', '-json', '-cmd', '.timeout 5000',
-        $self->{file}, $sql
+    # there may be no table yet
+    open my $out, '-|', 'sh', '-c', 'exec sqlite3 "$@" 2> /dev/null', 'sh',
+        '-json', '-cmd', '.timeout 5000', $self->{file}, $sql
         or die "sqlite3: $!\n";
 
     local $/;

@@ -370,7 +370,7 @@ sub _write_conf {
     my @modules = $opt->{modules} ? @{ $opt->{modules} }
                 : split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
     my $modules = join '', map { "load_module $_;\n" } @modules;
-    my $user = $> == 0 ? 'user root;' : '';
+    my $user = $> == 0 ? 'user ' . ($opt->{user} // 'root') . ';' : '';
     my $main = $opt->{main} // '';
     my $events = $opt->{events} // '';
     my $conf = $opt->{conf} // '';

@@ -103,7 +103,8 @@ trap 'exit 129' HUP
 # not in the source tree: there the worker's user may have no way to it
 prefix=$(mktemp -d "${TMPDIR:-/tmp}/smart-demo.XXXXXX")
 chmod 755 "$prefix"
-mkdir "$prefix/logs" "$prefix/temp" "$prefix/html"
+mkdir "$prefix/logs" "$prefix/temp" "$prefix/html" "$prefix/data"
+chmod 777 "$prefix/data"
 cp "$here/index.html" "$prefix/html/"
 chmod 644 "$prefix/html/index.html"
 cp -R "$here/nginx.conf" "$here/site" "$prefix/"

@@ -119,10 +119,11 @@ ngx_http_smart_journal_metrics_text(ngx_http_request_t *r, ngx_str_t *text,
         return NGX_ERROR;
     }
 
+    ngx_memzero(&prom, sizeof(ngx_smart_prom_t));
+
     prom.pos = (char *) text->data;
     prom.end = prom.pos + NGX_HTTP_SMART_JOURNAL_METRICS_BUFFER;
     prom.openmetrics = (openmetrics != 0);
-    prom.overflow = 0;
 
     jmcf = ngx_http_get_module_main_conf(r, ngx_http_smart_journal_module);
 

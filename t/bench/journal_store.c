@@ -288,6 +288,21 @@ static void
 report(const char *path, uint64_t written, uint64_t pruned, double seconds,
     const char *what)
 {
+    double         cpu;
+    struct rusage  usage;
+
+    static double  last;
+
+    getrusage(RUSAGE_SELF, &usage);
+
+    cpu = (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+          + (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+
+    if (what[0] == 'p') {
+        cpu -= last;
+        last += cpu;
+    }
+
     printf("{\"what\":\"%s\",\"records\":%llu,\"seconds\":%.2f,"
            "\"per_second\":%.0f,\"per_cpu_second\":%.0f,"
            "\"pruned\":%llu,\"file_mb\":%llu,\"wal_mb\":%llu,\"rss_mb\":%lu}\n",

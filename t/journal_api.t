@@ -164,6 +164,8 @@ for my $n (1 .. 160) {
     };
 }
 
+SmartServer::wait_for(sub { sql('SELECT id FROM instances') =~ /\d/ }, 10);
+
 sql(join '', 'BEGIN;', (map { insert($_) } @model), 'COMMIT;');
 @model = sort { $b->{us} <=> $a->{us} || $b->{id} cmp $a->{id} } @model;
 
@@ -531,19 +533,21 @@ sub iso {
 }
 
 
-# as the writer does
+# as the writer does; open ones of nobody would be swept
 
 sub insert {
     my ($r) = @_;
 
     my ($site, $host) = $r->{url} =~ m{^(\w+://([^/]+))};
     my $id = $r->{id} =~ tr/-//dr;
+    my $living = '(SELECT id FROM instances LIMIT 1)';
     my ($duration, $code) = map { $_ // 'NULL' } @$r{qw( duration code )};
 
     return "INSERT INTO requests (id, timestamp, duration, url, code, state,"
-           . " method, host, website) VALUES (x'$id', $r->{us}, $duration,"
-           . " '$r->{url}', $code, $r->{state}, '$r->{method}', '$host',"
-           . " '$site');"
+           . " method, host, website, instance) VALUES (x'$id', $r->{us},"
+           . " $duration, '$r->{url}', $code, $r->{state}, '$r->{method}',"
+           . " '$host', '$site', " . ($r->{state} == 0 ? $living : 'NULL')
+           . ");"
            . "INSERT INTO websites VALUES ('$site', 1) ON CONFLICT (website)"
            . " DO UPDATE SET count = count + 1;"
            . "INSERT INTO urls VALUES ('$r->{url}', 1) ON CONFLICT (url)"
@@ -554,12 +558,22 @@ sub insert {
 sub sql {
     my ($text) = @_;
 
-    open my $python, '|-', 'python3', '-c', <<'PYTHON', $db or die "python3";
+    open my $file, '>', "$db.sql" or die "$db.sql: $!";
+    print $file $text;
+    close $file;
+
+    my $answer = qx{python3 -c '
 import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=10)
-db.executescript(sys.stdin.read())
+db = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)
+text = open(sys.argv[1] + ".sql").read()
+rows = []
+for part in text.split(";"):
+    rows += db.execute(part).fetchall()
 db.close()
-PYTHON
-    print $python $text;
-    close $python or die "the statement failed";
+print(rows)
+' '$db'};
+
+    die "the statement failed" if $?;
+
+    return $answer;
 }

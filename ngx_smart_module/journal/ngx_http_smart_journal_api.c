@@ -393,6 +393,7 @@ ngx_http_smart_journal_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t                           *value;
     ngx_http_core_loc_conf_t            *clcf;
+    ngx_http_smart_journal_api_place_t  *place;
     ngx_http_smart_journal_main_conf_t  *jmcf;
 
     value = cf->args->elts;
@@ -430,6 +431,23 @@ ngx_http_smart_journal_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     jmcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_smart_journal_module);
     jmcf->used = 1;
+
+    if (jmcf->apis == NULL) {
+        jmcf->apis = ngx_array_create(cf->pool, 1,
+                                  sizeof(ngx_http_smart_journal_api_place_t));
+        if (jmcf->apis == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    place = ngx_array_push(jmcf->apis);
+    if (place == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    place->cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    place->name = clcf->name;
+    place->write = jlcf->api_write;
 
     jlcf->api = 1;
     clcf->handler = ngx_http_smart_journal_api_handler;

@@ -26,6 +26,9 @@
 #define NGX_HTTP_SMART_JOURNAL_API_SCAN       50000
 #define NGX_HTTP_SMART_JOURNAL_API_SPEND      100000
 
+/* the longest path of a call in the OpenAPI document */
+#define NGX_HTTP_SMART_JOURNAL_API_PATH       512
+
 /* a larger body of PUT is refused */
 #define NGX_HTTP_SMART_JOURNAL_API_BODY       16384
 

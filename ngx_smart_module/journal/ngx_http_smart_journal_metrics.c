@@ -302,5 +302,5 @@ ngx_http_smart_journal_add_variables(ngx_conf_t *cf)
 
     var->get_handler = ngx_http_smart_journal_metrics_variable;
 
-    return NGX_OK;
+    return ngx_http_smart_journal_schema_add_variable(cf);
 }

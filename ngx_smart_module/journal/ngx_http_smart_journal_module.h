@@ -40,7 +40,18 @@ typedef struct {
     ngx_int_t                                  upstream_index;
 
     ngx_uint_t                                 used;
+
+    ngx_array_t                               *apis;
+                             /* ngx_http_smart_journal_api_place_t, or NULL */
 } ngx_http_smart_journal_main_conf_t;
+
+
+/* where smart_journal_api stands */
+typedef struct {
+    ngx_http_core_srv_conf_t                  *cscf;
+    ngx_str_t                                  name;
+    ngx_uint_t                                 write;
+} ngx_http_smart_journal_api_place_t;
 
 
 typedef struct {
@@ -70,6 +81,11 @@ char *ngx_http_smart_journal_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
 char *ngx_http_smart_journal_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* ngx_http_smart_journal_schema.c */
+
+ngx_int_t ngx_http_smart_journal_schema_add_variable(ngx_conf_t *cf);
+
 
 /* ngx_http_smart_journal_call.c: exit_process of a worker */
 

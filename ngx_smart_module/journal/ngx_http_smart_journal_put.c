@@ -20,8 +20,6 @@ static void ngx_http_smart_journal_put_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_journal_put_record(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_journal_put_read(ngx_http_request_t *r,
     u_char *data, size_t *len);
-static ngx_int_t ngx_http_smart_journal_put_names(ngx_http_request_t *r,
-    const ngx_smart_redact_name_t **names, unsigned *n);
 static void ngx_http_smart_journal_put_site(ngx_http_request_t *r,
     ngx_http_smart_journal_call_t *call);
 static void ngx_http_smart_journal_put_work(
@@ -78,15 +76,16 @@ ngx_http_smart_journal_put_body(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_smart_journal_put_record(ngx_http_request_t *r)
 {
-    size_t                           len;
-    u_char                          *data;
-    unsigned                         n;
-    ngx_int_t                        rc;
-    ngx_http_smart_journal_put_t    *put;
-    ngx_http_smart_journal_call_t   *call;
-    const ngx_smart_redact_name_t   *names;
-    ngx_http_smart_journal_body_e    result;
-    ngx_http_smart_journal_wrong_t   wrong;
+    size_t                              len;
+    u_char                             *data;
+    unsigned                            n;
+    ngx_int_t                           rc;
+    ngx_http_smart_journal_put_t       *put;
+    ngx_http_smart_journal_call_t      *call;
+    const ngx_smart_redact_name_t      *names;
+    ngx_http_smart_journal_body_e       result;
+    ngx_http_smart_journal_wrong_t      wrong;
+    ngx_http_smart_journal_loc_conf_t  *jlcf;
 
     data = ngx_palloc(r->pool, NGX_HTTP_SMART_JOURNAL_API_BODY);
     if (data == NULL) {
@@ -99,10 +98,18 @@ ngx_http_smart_journal_put_record(ngx_http_request_t *r)
         return ngx_http_smart_journal_put_too_large(r);
     }
 
-    if (rc != NGX_OK
-        || ngx_http_smart_journal_put_names(r, &names, &n) != NGX_OK)
-    {
+    if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    jlcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_journal_module);
+
+    names = ngx_smart_redact_names;
+    n = ngx_smart_redact_names_n;
+
+    if (jlcf->redact) {
+        names = jlcf->redact->elts;
+        n = jlcf->redact->nelts;
     }
 
     call = ngx_http_smart_journal_call(r,
@@ -190,43 +197,6 @@ ngx_http_smart_journal_put_read(ngx_http_request_t *r, u_char *data,
 
         *len += size;
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_smart_journal_put_names(ngx_http_request_t *r,
-    const ngx_smart_redact_name_t **names, unsigned *n)
-{
-    ngx_str_t                          *value;
-    ngx_uint_t                          i;
-    ngx_smart_redact_name_t            *list;
-    ngx_http_smart_journal_loc_conf_t  *jlcf;
-
-    jlcf = ngx_http_get_module_loc_conf(r, ngx_http_smart_journal_module);
-
-    if (jlcf->redact == NULL) {
-        *names = ngx_smart_redact_names;
-        *n = ngx_smart_redact_names_n;
-        return NGX_OK;
-    }
-
-    list = ngx_palloc(r->pool, jlcf->redact->nelts
-                               * sizeof(ngx_smart_redact_name_t));
-    if (list == NULL) {
-        return NGX_ERROR;
-    }
-
-    value = jlcf->redact->elts;
-
-    for (i = 0; i < jlcf->redact->nelts; i++) {
-        list[i].data = (char *) value[i].data;
-        list[i].len = value[i].len;
-    }
-
-    *names = list;
-    *n = jlcf->redact->nelts;
 
     return NGX_OK;
 }

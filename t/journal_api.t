@@ -209,7 +209,8 @@ for my $n (1 .. 60) {
     my $from = ($zero - 200 + int rand 3400) * 1_000_000
                + 250_000 * int rand 4;
     my $to = $from + (0, 250_000, 1_000_000, 30_000_000, 900_000_000)[rand 5];
-    my ($args, $match) = @{ $n % 3 ? ['', sub { 1 }] : $filters[rand @filters] };
+    my ($args, $match) = $n % 3 ? ('', sub { 1 })
+                       : @{ $filters[rand @filters] };
     my $limit = (3, 50, 1000)[rand 3];
 
     my @expected = map { $_->{id} }
@@ -326,8 +327,10 @@ problem(get("$api/get/x"), 404, qr/no such call/, 'below a call');
 problem(get('/readget'), 404, qr/no such call/, 'a prefix without a slash');
 is get('/read/get')->{status}, 200, 'a location without the last slash';
 
-for my $case (['OPTIONS', 'get', 'GET, HEAD, PUT'], ['POST', 'get', 'GET, HEAD, PUT'],
-              ['DELETE', 'time-frame', 'GET, HEAD'], ['PUT', 'export', 'GET, HEAD'])
+for my $case (['OPTIONS', 'get', 'GET, HEAD, PUT'],
+              ['POST', 'get', 'GET, HEAD, PUT'],
+              ['DELETE', 'time-frame', 'GET, HEAD'],
+              ['PUT', 'export', 'GET, HEAD'])
 {
     my ($method, $call, $allow) = @$case;
     my $r = get("$api/$call", method => $method);

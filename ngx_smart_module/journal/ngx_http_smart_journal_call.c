@@ -14,6 +14,9 @@
 /* those that wait for that; more are turned away */
 #define NGX_HTTP_SMART_JOURNAL_WAITING  64
 
+/* ms: a worker that exits waits for what has a timer */
+#define NGX_HTTP_SMART_JOURNAL_TIMER    60000
+
 /* us, of a call of a reader */
 #define NGX_HTTP_SMART_JOURNAL_LIMIT    2000000
 
@@ -166,6 +169,8 @@ ngx_http_smart_journal_call_post(ngx_http_smart_journal_call_t *call,
     ngx_queue_insert_tail(&lane->waiting, &call->queue);
     lane->n++;
 
+    ngx_add_timer(&call->task.event, NGX_HTTP_SMART_JOURNAL_TIMER);
+
     ngx_http_smart_journal_call_next(lane);
 
     return NGX_OK;
@@ -302,6 +307,16 @@ ngx_http_smart_journal_call_event(ngx_event_t *ev)
     call = ev->data;
     lane = call->lane;
 
+    if (ev->timedout) {
+        ev->timedout = 0;
+        ngx_add_timer(ev, NGX_HTTP_SMART_JOURNAL_TIMER);
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
     if (call->state == NGX_HTTP_SMART_JOURNAL_CALL_RUNS) {
         call->state = NGX_HTTP_SMART_JOURNAL_CALL_IDLE;
         lane->slots[call->slot].busy = 0;
@@ -353,6 +368,10 @@ ngx_http_smart_journal_call_cleanup(void *data)
         if (call->task.event.posted) {
             ngx_delete_posted_event(&call->task.event);
         }
+    }
+
+    if (call->task.event.timer_set) {
+        ngx_del_timer(&call->task.event);
     }
 
     ngx_http_smart_journal_call_free(call);

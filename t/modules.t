@@ -6,23 +6,25 @@
 use strict;
 use warnings;
 
+use Compress::Zlib ();
 use Digest::MD5;
-use File::Basename qw( dirname );
-use File::Temp qw( tempdir );
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Uncompress::Gunzip;
 use Test::More;
+use SmartProbe;
 use SmartServer;
 
-my $where = '/usr/lib/nginx/modules';
+# or of another nginx, by hand
+my $where = $ENV{SMART_TEST_MODULES} || '/usr/lib/nginx/modules';
 my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
 my ($ours) = grep { /ngx_http_smart_module/ }
              split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 
 plan skip_all => 'the module is not loaded, but linked' if !$ours;
 plan skip_all => 'not the nginx that Debian packages'
-    if SmartServer::build_options() !~ m{--modules-path=\Q$where\E };
+    if !$ENV{SMART_TEST_MODULES}
+       && SmartServer::build_options() !~ m{--modules-path=\Q$where\E };
 
 # name => its files, in the order in which they need each other
 my %module = (
@@ -33,6 +35,8 @@ my %module = (
     subs => ['ngx_http_subs_filter_module'],
     js => ['ngx_http_js_module'],
     set_misc => [qw( ndk_http_module ngx_http_set_misc_module )],
+    image => ['ngx_http_image_filter_module'],
+    xslt => ['ngx_http_xslt_filter_module'],
 );
 
 my $asked = 0;
@@ -391,6 +395,176 @@ CONF
 }
 
 
+# Filters that hold a body until they know what to make of it, and that answer
+# with an error where they cannot: after a hedge's header has been passed on.
+
+sub test_image {
+    my $ngx = start(['image'], held('image_filter resize 4 4;', 415));
+    my $png = png(16, 8);
+    my $script = 'type:image/png;body:' . encoded($png);
+    my $plain = $ngx->get("/plain/?s=$script")->{body};
+
+    is($plain, $png, 'the image of the upstream');
+
+    for my $place ('/', '/unbuffered/', '/page/', '/hedged/', '/cached/') {
+        my $body;
+
+        ask($ngx, $place, $script, sub {
+            my ($got, $state) = @_;
+
+            $body //= $got->{body};
+            is($got->{headers}{'content-type'}, 'image/png',
+               "$place, $state: type");
+            like($got->{body}, qr/\A\x89PNG.*IHDR\0{3}\x04\0{3}\x02/s,
+                 "$place, $state: made smaller");
+            is($got->{body}, $body, "$place, $state: as another one");
+        });
+    }
+
+    refused($ngx, 415, 'no image', 'type:image/png;body:none');
+    refused($ngx, 415, 'half an image',
+            'type:image/png;body:' . encoded(substr $png, 0, 40));
+    refused($ngx, 415, 'a large one', 'type:image/png;size:200000');
+    refused($ngx, 415, 'pieces', 'type:image/png;chunked:5,30000,10');
+
+    $ngx->stop;
+}
+
+
+sub test_xslt {
+    my $ngx = start(['xslt'], held('xslt_stylesheet %%DIR%%/x.xslt;', 500),
+                    files => { 'x.xslt' => <<'XSLT' });
+<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">
+<xsl:output method="text"/>
+<xsl:template match="/"><xsl:value-of select="count(//b)"/></xsl:template>
+</xsl:stylesheet>
+XSLT
+
+    my $script = 'type:text/xml;body:' . encoded('<a><b/><b/><b/></a>');
+
+    for my $place ('/', '/unbuffered/', '/page/', '/hedged/', '/cached/') {
+        ask($ngx, $place, $script, sub {
+            my ($got, $state) = @_;
+
+            is($got->{body}, '3', "$place, $state: transformed");
+        });
+    }
+
+    refused($ngx, 500, 'no XML', 'type:text/xml;body:none');
+    refused($ngx, 500, 'half of it',
+            'type:text/xml;body:' . encoded('<a><b/>'));
+    refused($ngx, 500, 'a large one', 'type:text/xml;size:200000');
+    refused($ngx, 500, 'pieces', 'type:text/xml;chunked:5,30000,10');
+
+    $ngx->stop;
+}
+
+
+# a body's filter, and where its error leads
+
+sub held {
+    my ($filter, $status) = @_;
+
+    return <<"CONF", http => <<'HTTP';
+    location /plain/ { proxy_pass http://u; }
+    location / { $filter proxy_pass http://u; }
+    location /unbuffered/ {
+        $filter proxy_buffering off; proxy_pass http://u;
+    }
+    location /page/ {
+        $filter error_page $status = /static; proxy_pass http://u;
+    }
+    location /hedged/ {
+        $filter error_page $status = \@hedged; proxy_pass http://u;
+    }
+    location /cached/ {
+        $filter proxy_cache c; proxy_cache_valid 1m;
+        error_page $status = \@hedged; proxy_pass http://u;
+    }
+    location = /static { return 200 "static"; }
+    location \@hedged {
+        rewrite ^ /plain/ break;
+        proxy_set_header X-Script "delay:80;body:other";
+        proxy_pass http://u;
+    }
+CONF
+proxy_cache_path %%DIR%%/cache keys_zone=c:1m;
+HTTP
+}
+
+
+sub refused {
+    my ($ngx, $status, $name, $answer) = @_;
+
+    my %expected = ('/' => "$status", '/unbuffered/' => "$status");
+
+    # With an upstream behind the page nginx itself closes the connection; with
+    # any page, and more of the body to come, it reads what it has closed.
+
+    %expected = (%expected, '/page/' => '200 static', '/hedged/' => 'none',
+                 '/cached/' => 'none')
+        if $answer !~ /size|chunked/;
+
+    my %states = states($answer);
+
+    for my $place (sort keys %expected) {
+        for my $state (sort keys %states) {
+            my $id = ++$asked . "-$state";
+            my $text = "$name, $place, $state";
+            my $c = $ngx->connect;
+
+            $c->request("$place?id=$id&s=$states{$state}");
+
+            my $head = $c->read_header;
+            my $got = $head ? $head->{status} : 'none';
+
+            $got .= ' ' . $c->read_body->{body} if $expected{$place} =~ / /;
+
+            is($got, $expected{$place}, $text);
+            isnt($c->error // '', 'timeout', "$text: comes to an end");
+
+            # whatever has become of the connection
+            $c->close;
+        }
+    }
+
+    is(SmartServer->ctl('busy?ms=5000'), "0\n", "$name: nothing goes on");
+}
+
+
+# a text within a step of a script
+
+sub encoded {
+    my ($text) = @_;
+
+    for (1, 2) {
+        $text =~ s/([^A-Za-z0-9_.-])/sprintf '%%%02X', ord $1/ges;
+    }
+
+    return $text;
+}
+
+
+# an image of one colour
+
+sub png {
+    my ($width, $height) = @_;
+
+    my $chunk = sub {
+        my ($type, $data) = @_;
+
+        return pack('N', length $data) . $type . $data
+               . pack 'N', Compress::Zlib::crc32($type . $data);
+    };
+
+    return "\x89PNG\r\n\x1a\n"
+           . $chunk->('IHDR', pack 'N2C5', $width, $height, 8, 0, 0, 0, 0)
+           . $chunk->('IDAT', Compress::Zlib::compress(
+                          ("\0" . "\x80" x $width) x $height))
+           . $chunk->('IEND', '');
+}
+
+
 # all of them at once
 
 sub together {
@@ -431,28 +605,13 @@ CONF
 # filters without a place are where they are loaded: the last is on top
 
 sub on_top {
-    my $source = '/usr/share/nginx/src/src';
-    my $objs = dirname($ours) . '/../objs';
-
     SKIP: {
-        skip 'no sources that fit the module', 6
-            if !-e "$source/core/nginx.h" || !-e "$objs/ngx_auto_config.h";
+        skip SmartProbe::missing(), 6 if SmartProbe::missing();
 
         my $conf = 'server { listen 127.0.0.1:%%PORT%%; smart_hedge 1s; }';
 
         for my $kind (qw( header body none )) {
-            my $dir = tempdir(CLEANUP => 1);
-            my $so = "$dir/ngx_http_probe_module.so";
-
-            SmartServer::spew("$dir/probe.c", probe($kind));
-
-            my $include = join ' ', map { "-I$_" } $objs,
-                map { "$source/$_" } qw( core event event/modules os/unix http
-                                         http/modules http/v2 );
-            my $error = `gcc -shared -fPIC $include -o $so $dir/probe.c 2>&1`;
-
-            die "probe: $error" if $?;
-
+            my $so = SmartProbe->build('ngx_http_probe_module', probe($kind));
             my ($status, $output) = SmartServer->test_config(
                 modules => [$ours, $so], conf => $conf);
 

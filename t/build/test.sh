@@ -11,6 +11,7 @@ test_tools="procps curl openssl nghttp2-client prometheus
     sqlite3 libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
     libnginx-mod-http-brotli-filter libnginx-mod-http-subs-filter
     libnginx-mod-http-js libnginx-mod-http-set-misc
+    libnginx-mod-http-image-filter libnginx-mod-http-xslt-filter
     chromium fonts-dejavu-core"
 
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 #
 # What does the module cost a request, in instructions by callgrind, system
-# libraries included?
+# libraries included, and in CPU time and requests a second?
 #
-#     NGX=BINARY SMART_MODULES=DIRECTORY t/bench/cost.sh [REQUESTS]
+#     NGX=BINARY SMART_MODULES=DIRECTORY t/bench/cost.sh [REQUESTS [ROUNDS]]
 #
 # Without the two it takes the nginx and the modules that ./build.sh built last.
 # A request is a small one: proxied over keepalive connections on both sides,
@@ -14,13 +14,18 @@
 #     off     the module is loaded, nothing is hedged anywhere
 #     on      smart_hedge, with metrics, and no request is slow
 #     three   each request makes three attempts at once
+#     lua     the same by lua-nginx-module, where Debian's is installed: three
+#             light threads with cosockets, the first success is passed on
 #
-# Fails where off is above 1.01 of plain, on above 1.06, or three above 3.0.
+# Fails where instructions of off are above 1.01 of plain, of on above 1.05, or
+# of three above 3.0. CPU time and requests a second are those of one process,
+# medians of ROUNDS (5) rounds in which the cases take turns.
 
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 requests=${1:-2000}
+rounds=${2:-5}
 ngx=${NGX:-$(command -v nginx || echo /usr/sbin/nginx)}
 
 if [ -z "${SMART_MODULES:-}" ]; then
@@ -128,25 +133,119 @@ http {
 
     server {
         listen 127.0.0.1:$port;
-        location / { proxy_pass http://u; }
+        location / { ${4:-proxy_pass http://u;} }
+        ${5:-}
     }
 }
 END
     } > "$temp/$1.conf"
 }
 
+metrics="location = /metrics { smart_metrics; }"
+
 conf plain "" ""
 conf off "$SMART_MODULES" ""
-conf on "$SMART_MODULES" "smart_hedge 30s;"
-conf three "$SMART_MODULES" "smart_hedge 0 extra=2; smart_hedge_budget off;"
+conf on "$SMART_MODULES" "smart_hedge 30s;" "" "$metrics"
+conf three "$SMART_MODULES" "smart_hedge 0 extra=2; smart_hedge_budget off;" \
+     "" "$metrics"
+
+cases="plain off on three"
+lua=/usr/lib/nginx/modules
+
+if [ -f $lua/ngx_http_lua_module.so ] && [ -f $lua/ndk_http_module.so ]; then
+    mkdir "$temp/lua"
+    ln -s $lua/ndk_http_module.so "$temp/lua/1.so"
+    ln -s $lua/ngx_http_lua_module.so "$temp/lua/2.so"
+
+    cat > "$temp/race.lua" << END
+local ports = { $up1, $up2, $up3 }
+
+local function attempt(port)
+    local sock = ngx.socket.tcp()
+    sock:settimeout(60000)
+
+    local ok, err = sock:connect("127.0.0.1", port)
+    if not ok then
+        return nil, err
+    end
+
+    ok, err = sock:send("GET " .. ngx.var.request_uri
+                        .. " HTTP/1.1\\r\\nHost: u\\r\\n\\r\\n")
+    if not ok then
+        return nil, err
+    end
+
+    local line, header, length = sock:receive("*l"), {}, 0
+    if not line then
+        return nil, "closed"
+    end
+
+    local status = tonumber(line:match("^HTTP/1%.%d (%d+)"))
+
+    while true do
+        line, err = sock:receive("*l")
+        if not line then
+            return nil, err
+        end
+
+        if line == "" then
+            break
+        end
+
+        local name, value = line:match("^([^:]+):%s*(.*)")
+        header[name:lower()] = value
+    end
+
+    local body = sock:receive(tonumber(header["content-length"]))
+    if not body then
+        return nil, "closed"
+    end
+
+    sock:setkeepalive(60000, 64)
+
+    return status, header, body
+end
+
+local threads, last = {}, 502
+
+for i, port in ipairs(ports) do
+    threads[i] = ngx.thread.spawn(attempt, port)
+end
+
+for _ = 1, #threads do
+    local _, status, header, body = ngx.thread.wait(unpack(threads))
+
+    if status and status < 500 and status ~= 429 then
+        for _, thread in ipairs(threads) do
+            ngx.thread.kill(thread)
+        end
+
+        ngx.status = status
+        ngx.header.content_type = header["content-type"]
+        ngx.header.content_length = #body
+        ngx.print(body)
+        return
+    end
+
+    last = status or last
+end
+
+ngx.exit(last)
+END
+
+    conf lua "$temp/lua" "" "content_by_lua_file $temp/race.lua;"
+    cases="$cases lua"
+fi
 
 
-# instructions NAME REQUESTS
+# start NAME [VALGRIND..]: an nginx that answers, its process is $pid
 
-instructions()
+start()
 {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-        "$ngx" -p "$temp" -c "$temp/$1.conf" -e "$temp/logs/$1.log" \
+    name=$1
+    shift
+
+    "$@" "$ngx" -p "$temp" -c "$temp/$name.conf" -e "$temp/logs/$name.log" \
         > "$temp/valgrind" 2>&1 &
     pid=$!
 
@@ -157,36 +256,128 @@ instructions()
         tries=$((tries + 1))
 
         if [ "$tries" -gt 300 ] || ! kill -0 "$pid" 2>/dev/null; then
-            cat "$temp/valgrind" "$temp/logs/$1.log" >&2
+            cat "$temp/valgrind" "$temp/logs/$name.log" >&2
             exit 1
         fi
 
         sleep 0.1
     done
+}
 
-    "$temp/load" -c 4 -n "$2" "127.0.0.1:$port" / > "$temp/load.json"
 
+stop()
+{
     kill -QUIT "$pid"
     wait "$pid" || :
+}
+
+
+# load REQUESTS
+
+load()
+{
+    "$temp/load" -c 4 -n "$1" "127.0.0.1:$port" / > "$temp/load.json"
+
+    grep -q "\"2xx\":$1\\b" "$temp/load.json" || {
+        cat "$temp/load.json" "$temp/logs/$name.log" >&2
+        exit 1
+    }
+}
+
+
+# instructions NAME REQUESTS
+
+instructions()
+{
+    start "$1" valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        --smc-check=all-non-file
+    load "$2"
+    stop
 
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$temp/valgrind"
 }
 
 
 plain=
+three=
 
-for name in plain off on three; do
-    few=$(instructions "$name" "$requests")
-    many=$(instructions "$name" $((requests * 3)))
+for case in $cases; do
+    few=$(instructions "$case" "$requests")
+    many=$(instructions "$case" $((requests * 3)))
     each=$(((many - few) / (requests * 2)))
     plain=${plain:-$each}
 
-    echo "$name $each $plain" | awk '{
-        bar["off"] = 1.01; bar["on"] = 1.06; bar["three"] = 3.0
+    echo "$case $each $plain" | awk '{
+        bar["off"] = 1.01; bar["on"] = 1.05; bar["three"] = 3.0
         ratio = $2 / $3
         printf "%-6s %7d instructions a request, %.3f of plain\n", $1, $2, ratio
         exit ($1 in bar) && ratio > bar[$1]
     }' || failed=1
+
+    case $case in
+        three) three=$each ;;
+        lua)   echo "$each $three" | awk '{
+                   printf "three attempts by lua take %.2f times the" \
+                          " instructions of three\n", $1 / $2 }' ;;
+    esac
+done
+
+
+# pace NAME: CPU time of nginx in us and elapsed time in us, a request
+
+pace()
+{
+    start "$1"
+    load 1000
+
+    before=$(ticks)
+    begin=$(date +%s%N)
+    load "$paced"
+    end=$(date +%s%N)
+    after=$(ticks)
+
+    stop
+
+    echo "$1 $before $after $begin $end" | awk -v n="$paced" \
+        -v hz="$(getconf CLK_TCK)" '{
+            printf "%s %.2f %.2f\n", $1, ($3 - $2) * 1e6 / hz / n,
+                   ($5 - $4) / 1e3 / n }'
+}
+
+
+# of the process and its threads, user and system
+
+ticks()
+{
+    awk '{ print $14 + $15 }' "/proc/$pid/stat"
+}
+
+
+paced=$((requests * 10))
+round=0
+
+while [ "$round" -lt "$rounds" ]; do
+    round=$((round + 1))
+
+    for case in $cases; do
+        pace "$case"
+    done
+done > "$temp/paces"
+
+echo
+
+for case in $cases; do
+    cpu=$(awk -v c="$case" '$1 == c { print $2 }' "$temp/paces" | sort -n \
+          | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+    wall=$(awk -v c="$case" '$1 == c { print $3 }' "$temp/paces" | sort -n \
+           | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+    plain_cpu=${plain_cpu:-$cpu}
+    plain_wall=${plain_wall:-$wall}
+
+    echo "$case $cpu $plain_cpu $wall $plain_wall" | awk '{
+        printf "%-6s %6.1f us CPU a request, %.2f of plain; " \
+               "%6d requests a second, %.2f of plain\n",
+               $1, $2, $2 / $3, 1e6 / $4, $5 / $4 }'
 done
 
 exit "${failed:-0}"

@@ -306,6 +306,13 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
             if (conf->policy == NULL) {
                 return NGX_CONF_ERROR;
             }
+
+            /* a name may be that of locations with other delays, too */
+
+            conf->sketched = (conf->hedge || conf->plan.percentile
+                              || conf->timeout != NGX_TIMER_INFINITE
+                              || conf->timeout_index != NGX_ERROR
+                              || conf->name.len);
         }
 
         if (ngx_http_smart_series_add(cf, conf) != NGX_OK) {

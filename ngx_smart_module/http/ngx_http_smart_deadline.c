@@ -28,9 +28,7 @@ ngx_http_smart_deadline_set(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
 
     slcf = ctx->conf;
 
-    if (ctx->replaced || (slcf->timeout == NGX_TIMER_INFINITE
-                          && slcf->timeout_index == NGX_ERROR))
-    {
+    if (ctx->replaced) {
         return NGX_OK;
     }
 

@@ -95,7 +95,13 @@ ngx_http_smart_handler(ngx_http_request_t *r)
 
     ctx->plan = plan;
 
-    rc = ngx_http_smart_deadline_set(r, ctx);
+    rc = NGX_OK;
+
+    if (slcf->timeout != NGX_TIMER_INFINITE
+        || slcf->timeout_index != NGX_ERROR)
+    {
+        rc = ngx_http_smart_deadline_set(r, ctx);
+    }
 
     if (rc != NGX_OK) {
         rc = ngx_http_smart_error(r, ctx, rc);

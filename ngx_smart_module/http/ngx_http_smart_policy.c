@@ -62,8 +62,10 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return ngx_http_smart_policy_percentile(ctx, age);
     }
 
-    ctx->begin = (uint32_t) (ngx_http_smart_policy_now()
-                             - (uint64_t) age * 1000);
+    if (ctx->conf->sketched) {
+        ctx->begin = (uint32_t) (ngx_http_smart_policy_now()
+                                 - (uint64_t) age * 1000);
+    }
 
     ctx->delay = (uint32_t) ctx->plan->delay;
 
@@ -202,7 +204,7 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     slcf = ctx->conf;
 
-    if (slcf->series == NULL || ctx->plan->extra == 0) {
+    if (slcf->series == NULL || !slcf->sketched || ctx->plan->extra == 0) {
         return;
     }
 

@@ -70,6 +70,7 @@ my %kinds = (
     sub       => [4, \&sub_request],
     ssi       => [4, \&ssi_request],
     accel     => [5, \&accel_request],
+    json      => [6, \&json_request],
 );
 
 # weighted; what a location of one kind is called is its kind, but for these
@@ -420,6 +421,32 @@ sub accel_request {
 }
 
 
+# a body that is judged, and may be none of JSON
+
+sub json_request {
+    my ($r) = @_;
+
+    my $n = int rand 1000;
+    my $text = sprintf '{"n":%d,"s":"%s"}', $n, 'x' x rand 900;
+
+    # decoded as an argument, and as a step
+    my $body = $text =~ s/([^\w.])/sprintf '%%25%02X', ord $1/ger;
+
+    script($r, "type:application/json;body:$body");
+    $r->{exact} = $text;
+
+    return if rand() < 0.6;
+
+    my @scripts = split /\|/, $r->{script};
+    $scripts[rand @scripts] = one_of('type:application/json;body:none',
+                                     'type:application/json;size:20000',
+                                     "type:application/json;body:$body;cut:5");
+    $r->{script} = join '|', @scripts;
+    $r->{must} = 0;
+    $r->{refused} = 1;
+}
+
+
 # the verdict on an answer: status, complete, body (or md5)
 
 sub judge {
@@ -450,6 +477,9 @@ sub judge {
     my $right = $r->{exact}  ? md5_hex($r->{exact}) eq $a->{md5}
               : $r->{like}   ? index($a->{body} // $r->{like}, $r->{like}) >= 0
               : md5_of(@{ $r->{text} }) eq $a->{md5};
+
+    # the last one is passed on as it came, whatever it is
+    $right ||= $r->{refused};
 
     if ($right || fallback($r, $a)) {
         $count{right}++;
@@ -1170,6 +1200,11 @@ server {
     location /type/ {
         smart_success_type text/plain;
         smart_success_status 2xx;
+        proxy_pass http://two;
+    }
+
+    location /json/ {
+        smart_success_json /n:integer /s:string;
         proxy_pass http://two;
     }
 

@@ -210,6 +210,7 @@ struct ngx_http_smart_ctx_s {
     unsigned                      keepalive:1;
     unsigned                      replaced:1; /* by an internal redirect */
     unsigned                      warming:1;  /* "delay" is not in force */
+    unsigned                      crowd:1;    /* more in flight than usual */
 };
 
 

@@ -21,6 +21,7 @@
 #define NGX_HTTP_SMART_POLICY_LONG   (60 * 60 * 1000)
 
 
+static uint32_t ngx_http_smart_policy_in_flight(ngx_http_smart_ctx_t *ctx);
 static ngx_msec_t ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx,
     ngx_msec_t age);
 static ngx_uint_t ngx_http_smart_policy_warm(ngx_http_smart_ctx_t *ctx,
@@ -58,6 +59,11 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return NGX_TIMER_INFINITE;
     }
 
+    if (ctx->conf->series) {
+        ctx->crowd = ngx_smart_load_begin(&ctx->conf->policy->load,
+                                     ngx_http_smart_policy_in_flight(ctx));
+    }
+
     if (ctx->plan->percentile && ctx->conf->series) {
         return ngx_http_smart_policy_percentile(ctx, age);
     }
@@ -70,6 +76,21 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
     ctx->delay = (uint32_t) ctx->plan->delay;
 
     return ctx->delay > age ? ctx->delay - age : 0;
+}
+
+
+/* the other requests of the location, in all workers */
+static uint32_t
+ngx_http_smart_policy_in_flight(ngx_http_smart_ctx_t *ctx)
+{
+    ngx_uint_t                   n;
+    ngx_http_smart_main_conf_t  *smcf;
+
+    smcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_smart_module);
+
+    n = ngx_http_smart_shard_sum(smcf->shared, ctx->conf->series->in_flight);
+
+    return n ? (uint32_t) (n - 1) : 0;
 }
 
 
@@ -163,6 +184,7 @@ ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     unsigned                    granted;
     uint32_t                    requests;
     ngx_smart_budget_t          old, set;
+    ngx_smart_budget_conf_t     budget;
     ngx_http_smart_series_t    *series;
     ngx_http_smart_loc_conf_t  *slcf;
 
@@ -173,6 +195,13 @@ ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
         return n;
     }
 
+    /* the nearer the upstream is to its limits, the less requests bring */
+
+    budget = slcf->budget;
+    budget.share = (uint32_t) ((uint64_t) budget.share
+                               * ngx_smart_load_share(&slcf->policy->load)
+                               / NGX_SMART_LOAD_ALL);
+
     do {
         old = series->budget;
 
@@ -182,7 +211,7 @@ ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 
         requests = (uint32_t) series->started[0];
 
-        set = ngx_smart_budget_take(old, &slcf->budget, requests,
+        set = ngx_smart_budget_take(old, &budget, requests,
                                     (unsigned) n, &granted);
 
     } while (!ngx_http_smart_set64(&series->budget, old, set));
@@ -239,6 +268,10 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         >= NGX_HTTP_SMART_POLICY_FRESH)
     {
         ngx_http_smart_policy_turn(slcf);
+    }
+
+    if (n == 0) {
+        ngx_smart_load_end(&slcf->policy->load, ctx->crowd, us);
     }
 
     counter = ngx_smart_sketch_counter(&slcf->series->sketch, us);

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_smart_module.h"
+#include "../core/ngx_smart_load.h"
 
 
 /* percentiles of a location that are remembered; variables may ask for more */
@@ -26,8 +27,9 @@ typedef struct {
 } ngx_http_smart_known_t;
 
 
-/* what a worker remembers of the sketch of a location */
+/* what a worker remembers of a location */
 struct ngx_http_smart_policy_s {
+    ngx_smart_load_t              load;
     ngx_msec_t                    turned;
     ngx_http_smart_known_t        known[NGX_HTTP_SMART_POLICY_KNOWN];
 };

@@ -25,10 +25,12 @@ use constant {
 
 # weight and request
 my @mix = (
-    [80, '/api/smart?timeout=2000'],
-    [10, '/api/smart?timeout=600'],
+    [55, '/api/smart?timeout=2000'],
+    [8, '/api/smart?timeout=600'],
     [1, '/api/smart?timeout=soon'],
-    [9, '/plain/api/work'],
+    [16, '/api/tail'],
+    [12, '/api/dry-run'],
+    [8, '/plain/api/work'],
 );
 
 my %opt = (to => '127.0.0.1:8080', rate => 20, swing => 50, period => 300);

@@ -376,6 +376,13 @@ sub check_running {
     like($r->{body}, qr/"time"/, 'answers');
     is($client->('/api/smart?timeout=x')->{status}, 400, 'and refuses');
 
+    # the journal is a file of the volume, written by that user
+
+    my $records = $client->('/api/v1/requests/get?limit=1');
+
+    is($records->{status}, 200, 'the journal is asked');
+    like($records->{body}, qr/"target_url"/, 'and has a record');
+
     # from elsewhere
 
     SmartCompose::must(qw( ip addr add 203.0.113.9/32 dev smart0 ));

@@ -51,6 +51,7 @@ Suites: bookworm-security
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 END
+    echo force-unsafe-io > "$base/etc/dpkg/dpkg.cfg.d/docker-apt-speedup"
     printf '#!/bin/sh\nexit 101\n' > "$base/usr/sbin/policy-rc.d"
     chmod 755 "$base/usr/sbin/policy-rc.d"
     printf 'path-exclude /usr/share/%s/*\n' doc man info locale \

@@ -18,6 +18,14 @@ my @args = $ENV{DEBIAN_MIRROR} ? (DEBIAN_MIRROR => $ENV{DEBIAN_MIRROR}) : ();
 my $docker = SmartDocker->read('docker/Dockerfile', @args);
 my $compose = SmartCompose->new($docker, 'docker/compose.yaml', temp => $dir);
 
+# as it is now, whatever becomes of the tree meanwhile
+
+SmartCompose::must('rm', '-rf', "$dir/context");
+SmartCompose::must('mkdir', '-p', "$dir/context");
+SmartCompose::must('cp', '-p', '--parents', $docker->context,
+                   'docker/Dockerfile.dockerignore', "$dir/context");
+chdir "$dir/context" or die "$dir/context: $!\n";
+
 for my $stage ($docker->stages) {
     my $root = "$dir/$stage->{name}";
     my $log = "$dir/$stage->{name}.log";

@@ -394,7 +394,7 @@ server {
 
     proxy_http_version 1.1;
     proxy_set_header   Connection "";
-    proxy_read_timeout 300ms;
+    proxy_read_timeout 600ms;
     proxy_next_upstream off;
 
     large_client_header_buffers 4 32k;

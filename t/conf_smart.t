@@ -20,27 +20,32 @@ is $n, 3, 'three servers';
 
 my $ngx = SmartServer->start(conf => $conf);
 my $json = 'type:application/json';
+my $good = $json . ';body:{"time":2}';
 
 
 # the shape of answers
 
-my $r = $ngx->get("/api/smart?timeout=2000&id=fast&s=$json;body:{}|hang");
+my $r = $ngx->get("/api/smart?timeout=2000&id=fast&s=$good|hang");
 is $r->{status}, 200, 'a fast answer';
-is $r->{body}, '{}', 'is passed on';
+is $r->{body}, '{"time":2}', 'is passed on';
 is(SmartServer->ctl('cancelled?id=fast'),
    "attempts=1 done=1 cancelled=0 open=0\n", 'by one attempt');
 
-$r = $ngx->get("/api/smart?timeout=9000&id=slow&s=hang|delay:50;$json;body:2|hang");
-is $r->{body}, '2', 'a slow server is asked twice more';
+$r = $ngx->get("/api/smart?timeout=9000&id=slow&s=hang|delay:50;$good|hang");
+is $r->{body}, '{"time":2}', 'a slow server is asked twice more';
 is(SmartServer->ctl('cancelled?id=slow'),
    "attempts=3 done=1 cancelled=2 open=0\n", 'by three attempts');
 cmp_ok $r->{ms}, '>=', 300, 'after 300 ms';
 
-for my $bad ('status:500', 'type:text/html', 'status:404;' . $json, 'reset') {
-    (my $id = $bad) =~ s/\W//g;
-    $r = $ngx->get("/api/smart?timeout=9000&id=$id&s=$bad|$json;body:2|hang");
+for my $bad ('status:500', 'type:text/html;body:{"time":1}',
+             'status:404;' . $good, 'reset', "$json;body:{\"time\":1",
+             "$json;body:{}", "$json;body:{\"time\":1.5}",
+             "$json;body:{\"time\":\"1\"}", "$json;body:2")
+{
+    my $id = 'bad' . $n++;
+    $r = $ngx->get("/api/smart?timeout=9000&id=$id&s=$bad|$good|hang");
     is $r->{status}, 200, "not successful: $bad";
-    is $r->{body}, '2', "another attempt is: $bad";
+    is $r->{body}, '{"time":2}', "another attempt is: $bad";
 }
 
 $r = $ngx->get("/api/smart?timeout=400&id=never&s=hang");
@@ -54,10 +59,19 @@ is $doc->{attempts}, 3, 'and the attempts';
 # two clocks, each counted in whole milliseconds
 cmp_ok $doc->{time_spent}, '>=', 0.398, 'and the time';
 
+$r = $ngx->get("/api/smart?timeout=400&id=body&s=$good;bodydelay:5000");
+is $r->{status}, 504, 'a body that comes past the timeout';
+
 $r = $ngx->get("/api/smart?timeout=900&id=all&s=status:500|reset|type:text/plain");
 is $r->{status}, 502, 'all failed';
 is_deeply [sort @{JSON::PP::decode_json($r->{body})->{failures}}],
     ['200', '500', 'connection closed'], 'each in its way';
+
+$r = $ngx->get("/api/smart?timeout=900&id=json&s=$json|$json;body:{}|$good;cut:5");
+is $r->{status}, 502, 'all bodies failed';
+is_deeply [sort @{JSON::PP::decode_json($r->{body})->{failures}}],
+    ['connection closed', 'invalid JSON', 'unexpected JSON'],
+    'each in its way';
 
 
 # wrong calls
@@ -89,7 +103,7 @@ is $c->read_header->{status}, 200, 'HEAD is';
 
 $r = $ngx->get('/metrics');
 is $r->{status}, 200, 'metrics';
-like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="timeout"\}\ 1$/m,
+like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="timeout"\}\ 2$/m,
     'count';
 like $r->{body}, qr/^nginx_smart_outcomes_total\{server="smart",location="\/api\/smart",outcome="invalid"\}\ 6$/m,
     'everything';

@@ -195,7 +195,8 @@ sub send_out {
 sub on_request {
     my ($c) = @_;
 
-    return if $c->{other} || $c->{closing};
+    return if $c->{other} || $c->{closing}
+              || length $c->{in} < ($c->{need} // 0);
 
     my ($params, $body) = $PARSE{$opt{protocol}}->($c) or return;
     my $socket = IO::Socket::INET->new(PeerAddr => $c->{to}, Proto => 'tcp');
@@ -324,10 +325,14 @@ sub with_body {
 
     my $length = $params->{CONTENT_LENGTH} || 0;
 
-    return if length $c->{in} < $start + $length;
+    # a large body is not looked at again before all of it is there
+
+    $c->{need} = $start + $length;
+    return if length $c->{in} < $c->{need};
 
     my $body = substr $c->{in}, $start, $length;
     $c->{in} = '';
+    $c->{need} = 0;
 
     return $params, $body;
 }

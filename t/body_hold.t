@@ -411,7 +411,7 @@ sub conf {
                  ? 'location /trailers { proxy_pass_trailers on;
                         proxy_pass http://u; }' : '';
     my $threads = threads()
-                ? 'location /cache_threads/ { aio threads; aio_write on;
+                ? 'location /cache_threads/ { smart_hedge 60s; aio threads; aio_write on;
                        proxy_cache c; proxy_cache_key "$uri";
                        proxy_cache_lock on; proxy_pass http://u; }' : '';
 
@@ -481,6 +481,7 @@ server {
     location /keepalive { proxy_pass http://k; }
 
     location /cache/ {
+        smart_hedge 60s;
         proxy_cache c;
         proxy_cache_key "\$uri";
         proxy_cache_lock on;

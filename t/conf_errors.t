@@ -20,6 +20,9 @@ my $budget = qr/"off" or a percentage from "0%" to "100%"/;
 my $burst  = qr/"burst=" and a number up to \d+/;
 my $status = qr/a status from 200 to 599, or a class such as "2xx"/;
 my $type   = qr{a media type such as "application/json" or "text/\*"};
+my $json   = qr{"off", "on", or pointers such as "/time" or};
+my $kind   = qr/a pointer and one of the types string, number, integer,/;
+my $held   = qr/a size from "1k" to "256k"/;
 my $time   = qr/"off", a time such as "2s", or a variable such as "\$arg_/;
 
 my @table = (
@@ -159,6 +162,27 @@ my @table = (
          '""' => ['', $type], 'a/b off' => ['off', $type],
      }],
 
+    ['smart_success_json',
+     [qw( on off / /time /time:integer :object /a~0b/~1:any /a:b:null )],
+     ['/a /b:string', '"/with blank:number"', '/:any'],
+     {
+         'yes' => ['yes', $json], 'time' => ['time', $json],
+         '""' => ['', $json], 'on off' => ['on', $json],
+         '/a off' => ['off', $json], 'a/b:string' => ['a/b:string', $json],
+         '/a:int' => ['/a:int', $kind], '/a:' => ['/a:', $kind],
+         '/a:b' => ['/a:b', $kind], '/a /b:Any' => ['/b:Any', $kind],
+         '/a~2' => ['/a~2', qr/a pointer in which "~" is written "~0"/],
+         '/a~' => ['/a~', qr/a pointer in which "~" is written "~0"/],
+         "/\xff" => ["/\xff", qr/a pointer of UTF-8/],
+     }],
+
+    ['smart_success_buffer', [qw( 1k 64k 256k 1024 )], [],
+     {
+         '0' => ['0', $held], '1023' => ['1023', $held],
+         '257k' => ['257k', $held], '1m' => ['1m', $held],
+         'x' => ['x', $held], '-1' => ['-1', $held], '""' => ['', $held],
+     }],
+
     ['smart_timeout',
      [qw( off 0 1 300ms 2s 1h )], ['$arg_timeout', '$arg_timeout required',
                                    '$http_x_deadline'],
@@ -185,7 +209,8 @@ my @table = (
 );
 
 my %many = map { $_ => 1 } qw( smart_hedge smart_hedge_methods
-                               smart_success_status smart_success_type );
+                               smart_success_status smart_success_type
+                               smart_success_json );
 my %in_if = map { $_ => 1 } qw( smart_hedge smart_timeout );
 
 

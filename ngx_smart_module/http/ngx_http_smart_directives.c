@@ -23,7 +23,7 @@ static char *ngx_http_smart_invalid(ngx_conf_t *cf, ngx_str_t *value,
 
 /* of bodies that are held: what is parsed in a few ms */
 #define NGX_HTTP_SMART_MIN_HELD   1024
-#define NGX_HTTP_SMART_MAX_HELD   (1024 * 1024)
+#define NGX_HTTP_SMART_MAX_HELD   (256 * 1024)
 
 
 static const ngx_http_smart_method_t  ngx_http_smart_methods[] = {
@@ -455,7 +455,7 @@ ngx_http_smart_set_success_buffer(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (size < NGX_HTTP_SMART_MIN_HELD || size > NGX_HTTP_SMART_MAX_HELD) {
         return ngx_http_smart_invalid(cf, &value[1],
-                                      "a size from \"1k\" to \"1m\"");
+                                      "a size from \"1k\" to \"256k\"");
     }
 
     slcf->success_buffer = size;

@@ -7,12 +7,13 @@
 #
 # Without the two it takes the nginx and the modules that ./build.sh built last.
 # A request is a small one: proxied over keepalive connections on both sides,
-# an answer of six bytes. Each figure is the difference of two runs, so that
+# an answer of eleven bytes. Each figure is the difference of two runs, so that
 # starting up does not count. The cases:
 #
 #     plain   nginx without the module
 #     off     the module is loaded, nothing is hedged anywhere
 #     on      smart_hedge, with metrics, and no request is slow
+#     json    the same, and smart_success_json looks into the answer
 #     three   each request makes three attempts at once
 #     lua     the same by lua-nginx-module, where Debian's is installed: three
 #             light threads with cosockets, the first success is passed on
@@ -93,7 +94,7 @@ http {
         listen 127.0.0.1:$up1;
         listen 127.0.0.1:$up2;
         listen 127.0.0.1:$up3;
-        location / { return 200 "hello\n"; }
+        location / { return 200 '{"time": 5}'; }
     }
 }
 END
@@ -146,10 +147,12 @@ metrics="location = /metrics { smart_metrics; }"
 conf plain "" ""
 conf off "$SMART_MODULES" ""
 conf on "$SMART_MODULES" "smart_hedge 30s;" "" "$metrics"
+conf json "$SMART_MODULES" "smart_hedge 30s; smart_success_json /time:integer;" \
+     "" "$metrics"
 conf three "$SMART_MODULES" "smart_hedge 0 extra=2; smart_hedge_budget off;" \
      "" "$metrics"
 
-cases="plain off on three"
+cases="plain off on json three"
 lua=/usr/lib/nginx/modules
 
 if [ -f $lua/ngx_http_lua_module.so ] && [ -f $lua/ndk_http_module.so ]; then

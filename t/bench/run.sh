@@ -13,7 +13,7 @@ root=$(cd "$here/../.." && pwd)
 failed=0
 
 if [ $# -eq 0 ]; then
-    set -- cost scrape exact
+    set -- cost scrape exact document
 fi
 
 if [ -z "${SMART_MODULES+set}" ]; then

@@ -70,7 +70,12 @@ my %kinds = (
     sub       => [4, \&sub_request],
     ssi       => [4, \&ssi_request],
     accel     => [5, \&accel_request],
-    json      => [6, \&json_request],
+    json      => [8, \&json_request],
+    jsonunbuf => [6, \&json_request],
+    jsonfiles => [4, \&json_request],
+    jsoncache => [8, \&json_request],
+    jsonpost  => [4, \&json_request],
+    jsonpass  => [6, \&refused_request],
 );
 
 # weighted; what a location of one kind is called is its kind, but for these
@@ -423,7 +428,7 @@ sub accel_request {
 
 # a body that is judged, and may be none of JSON
 
-sub json_request {
+sub refused_request {
     my ($r) = @_;
 
     my $n = int rand 1000;
@@ -444,6 +449,66 @@ sub json_request {
     $r->{script} = join '|', @scripts;
     $r->{must} = 0;
     $r->{refused} = 1;
+}
+
+
+# Bodies that are looked into: whatever is wrong with one, the client does not
+# get it. A cache has few uris.
+
+sub json_request {
+    my ($r) = @_;
+
+    my $n = $r->{kind} eq 'jsoncache' ? 3 + int rand 9 : 3 + int rand 200;
+    my $size = 30 + int($n ** 1.8);
+    my ($good, $text);
+
+    if ($n % 3) {
+        $text = qq({"time":$n});
+        $good = "body:$text";
+
+    } else {
+        $text = '{"time": 1, "pad": "' . 'x' x ($size - 23) . qq("}\n);
+        $good = "json:$size";
+    }
+
+    $good .= ';h:Cache-Control=max-age=1' if $r->{kind} eq 'jsoncache';
+    $good .= ';chunked' if rand() < 0.4;
+    $good .= ';split:' . (1 + int rand 9) . ',' . int rand 20
+        if $n % 3 && rand() < 0.4;
+    $good .= ';split:' . (100 + int rand 2000) . ',' . int rand 5
+        if !($n % 3) && rand() < 0.4;
+
+    my @scripts;
+    my $must = 1;
+    my $bad = one_of(0, 0.3, 0.6, 0.9);
+
+    for (1 .. 1 + int rand 4) {
+        if (rand() < $bad) {
+            $must = 0;
+            push @scripts, rand() < 0.3 ? bad_script($good) : one_of(
+                "body:{\"time\":$n", 'body:{"time":"x"}', 'body:{}', 'body:',
+                'body:nonsense;chunked;split:1,5', 'json:50000',
+                'json:90000;chunked;split:900,' . int rand 3,
+                'json:90000;nolen', "$good;chunked;badchunk",
+                'body:{};chunked;badchunk', 'gzip:5;json:3000',
+                'gzip;json:3000000', 'body:;chunked', 'body:;nolen',
+                "$good;bodydelay:" . int rand 600, "$good;cut:5;hang");
+
+        } else {
+            push @scripts, good_script($good);
+        }
+    }
+
+    # an answer is not late, where a client waits for the entry of another
+    $r->{must} = $r->{kind} eq 'jsoncache' ? 0 : $must;
+    $r->{script} = join '|', @scripts;
+    $r->{exact} = $text;
+    $r->{path} .= $n if $r->{kind} eq 'jsoncache';
+
+    if ($r->{kind} eq 'jsonpost') {
+        $r->{method} = 'POST';
+        $r->{body} = text_of(int rand 60_000, int rand 8);
+    }
 }
 
 
@@ -1203,7 +1268,7 @@ server {
         proxy_pass http://two;
     }
 
-    location /json/ {
+    location /jsonpass/ {
         smart_success_json /n:integer /s:string;
         proxy_pass http://two;
     }
@@ -1277,6 +1342,53 @@ server {
         proxy_pass http://two;
     }
 
+    location /json/ {
+        smart_success_json /time:integer;
+        smart_success_buffer 32k;
+        smart_errors json;
+        proxy_pass http://pool;
+    }
+
+    location /jsonunbuf/ {
+        smart_hedge 30ms extra=2;
+        smart_success_json /time:integer;
+        smart_success_buffer 32k;
+        smart_errors json;
+        proxy_buffering off;
+        proxy_set_header Connection "";
+        proxy_pass http://pool;
+    }
+
+    location /jsonfiles/ {
+        smart_success_json /time:integer;
+        smart_success_buffer 32k;
+        smart_errors json;
+        THREADS
+        proxy_buffers 4 4k;
+        proxy_busy_buffers_size 8k;
+        proxy_pass http://two;
+    }
+
+    location /jsoncache/ {
+        smart_success_json /time:integer;
+        smart_success_buffer 32k;
+        smart_errors json;
+        THREADS
+        proxy_cache cache;
+        proxy_cache_key $uri;
+        proxy_cache_lock on;
+        proxy_cache_lock_timeout 2s;
+        proxy_cache_use_stale updating error;
+        proxy_pass http://two;
+    }
+
+    location /jsonpost/ {
+        smart_success_json /time:integer;
+        smart_success_buffer 32k;
+        smart_errors json;
+        proxy_pass http://two;
+    }
+
     location ~ ^/file {
         internal;
     }
@@ -1288,7 +1400,7 @@ server {
 }
 CONF
 
-    $conf =~ s/THREADS/$threads/;
+    $conf =~ s/THREADS/$threads/g;
 
     return $conf;
 }

@@ -305,7 +305,7 @@ ngx_http_smart_data_api(ngx_http_request_t *r, ngx_str_t *path)
     ngx_str_t     text;
     const char   *key;
 
-    static const char  end[] = "/requests/get";
+    static const char  end[] = "/get";
 
     if (ngx_http_smart_data_variable(r, "smart_journal_schema", &text)
         != NGX_OK)

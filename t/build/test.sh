@@ -188,6 +188,7 @@ fuzz()
         -fsanitize=address,undefined -fno-sanitize-recover=all"
     core=ngx_smart_module/core
     json=ngx_smart_module/http/ngx_http_smart_json
+    body=ngx_smart_module/journal/ngx_http_smart_journal_body
     programs=
 
     mkdir -p "$dir"
@@ -202,15 +203,16 @@ fuzz()
         programs="$programs $program"
 
         if [ -x "$program" ] \
-           && [ -z "$(find "$core" "$json".[ch] t/fuzz t/build \
+           && [ -z "$(find "$core" "$json".[ch] "$body".[ch] t/fuzz t/build \
                           -newer "$program" -type f)" ]
         then
             continue
         fi
 
         # shellcheck disable=SC2086
-        "${CC:-gcc}" $strict -I "$core" -I t/fuzz -o "$program.new" \
-            "$source" t/fuzz/main.c "$core"/*.c $json.c -lm -ljansson -lz
+        "${CC:-gcc}" $strict -I "$core" -I t/fuzz \
+            -I ngx_smart_module/journal -o "$program.new" "$source" \
+            t/fuzz/main.c "$core"/*.c $json.c $body.c -lm -ljansson -lz
         mv "$program.new" "$program"
     done
 

@@ -51,7 +51,7 @@ for my $call (@calls) {
 
 $_->{server}->stop for @stores;
 
-exit $failed != 0;
+exit($failed ? 1 : 0);
 
 
 sub store {

@@ -21,6 +21,13 @@ plan skip_all => 'once is enough' if $ENV{SMART_TEST_ASAN};
 
 my $page = 1;
 my $why = SmartCompose::possible();
+
+# the image has Debian's nginx, and so have to be the modules
+
+$why ||= 'not the nginx that Debian packages'
+    if !$ENV{SMART_DOCKER_IMAGES}
+       && SmartServer::build_options() !~ m{--modules-path=/usr/lib/nginx/};
+
 my $schema = fetch_schema();
 
 SmartCompose->enter if !$why;

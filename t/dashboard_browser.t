@@ -21,7 +21,7 @@ my @modules = grep { m{/ngx_http_smart_module\.so$} }
               split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 my $port = SmartServer::free_port();
 my $page = "http://127.0.0.1:$port/smart/";
-my $evil = '<img src=x onerror=alert(1)>';
+my $evil = $ENV{SMART_SCREENSHOTS} ? '/slow/' : '<img src=x onerror=alert(1)>';
 
 SmartServer->upstream;
 
@@ -434,7 +434,7 @@ sub check_screenshots {
     my $end = time + $seconds;
 
     for my $row (['light'], ['dark', dark => 1],
-                 ['phone', width => 390, height => 844, scale => 2])
+                 ['phone', width => 390, height => 844, scale => $seconds ? 1 : 2])
     {
         my ($name, @opt) = @$row;
 

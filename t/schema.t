@@ -58,6 +58,15 @@ server {
                              proxy_pass http://u; }
     }
 
+    location = /json {
+        smart_hedge 1s;
+        smart_success_status 200;
+        smart_success_type application/json text/plain;
+        smart_success_json /id:integer /user/name:string /user/list/0/x /user
+                           /a~1b:any;
+        proxy_pass http://u;
+    }
+
     location = /w { smart_timeout 2s; proxy_pass http://u; }
     location /w { smart_timeout \$cookie_t; smart_errors json;
                   proxy_pass http://u; }
@@ -151,6 +160,7 @@ sub check_document {
     is_deeply([sort keys %{ $doc->{paths} }],
               [sort '/schema', '/metrics', '/api/smart', '/v1/{rest}',
                     '/v1/deep/er', '/w', '/w{rest}', '/{rest}', '/a-b', '/a.b',
+                    '/json',
                     '/sp%20ace/%7Bx%7D%C3%A9%25'], 'paths');
 }
 
@@ -272,6 +282,21 @@ sub check_responses {
                       "$code $type: members");
         }
     }
+
+    my $json = $doc->{paths}{'/json'}{get}{responses}{200}{content};
+
+    is_deeply($json->{'text/plain'}{schema}, {}, 'text has no members');
+    is_deeply($json->{'application/json'}{schema}, {
+        type => 'object', required => ['id', 'user', 'a/b'],
+        properties => {
+            id => { type => 'integer' },
+            user => {
+                type => 'object', required => ['name', 'list'],
+                properties => { name => { type => 'string' }, list => {} },
+            },
+            'a/b' => {},
+        },
+    }, 'what smart_success_json wants');
 
     like($get->{400}{content}{'application/json'}{example}{detail},
          qr/"timeout"/, '400 names the parameter');

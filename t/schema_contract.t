@@ -53,6 +53,15 @@ server {
         proxy_pass http://u/;
     }
 
+    location = /json {
+        smart_hedge 20ms;
+        smart_success_status 200;
+        smart_success_type application/json;
+        smart_success_json /id:integer /user/name:string /user/tags/0;
+        smart_errors json;
+        proxy_pass http://u/;
+    }
+
     location /header/ { smart_timeout $http_x_time_out; smart_errors json;
                         proxy_pass http://u/; }
     location /cookie { smart_timeout $cookie_t; proxy_pass http://u; }

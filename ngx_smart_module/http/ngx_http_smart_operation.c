@@ -19,6 +19,10 @@ static void ngx_http_smart_operation_success(json_t *responses,
     const char *method, ngx_http_smart_loc_conf_t *slcf);
 static json_t *ngx_http_smart_operation_answer(ngx_uint_t status,
     const char *method, ngx_http_smart_loc_conf_t *slcf);
+static json_t *ngx_http_smart_operation_schema(
+    ngx_http_smart_loc_conf_t *slcf, ngx_str_t *type);
+static void ngx_http_smart_operation_member(json_t *schema,
+    const ngx_smart_pointer_t *pointer);
 static void ngx_http_smart_operation_error(json_t *responses,
     const char *method, ngx_http_smart_loc_conf_t *slcf, ngx_uint_t status);
 static json_t *ngx_http_smart_operation_example(
@@ -160,11 +164,13 @@ ngx_http_smart_operation_answer(ngx_uint_t status, const char *method,
 {
     json_t      *answer, *content, *type;
     ngx_str_t   *types;
-    ngx_uint_t   i;
+    ngx_str_t    any = ngx_string("*/*");
+    ngx_uint_t   i, n;
 
     answer = json_pack("{s:s}", "description", "A successful answer");
 
-    if (slcf->types == NULL || status == NGX_HTTP_NO_CONTENT
+    if ((slcf->types == NULL && slcf->json == NULL)
+        || status == NGX_HTTP_NO_CONTENT
         || status == NGX_HTTP_NOT_MODIFIED
         || ngx_strcmp(method, "head") == 0)
     {
@@ -172,20 +178,108 @@ ngx_http_smart_operation_answer(ngx_uint_t status, const char *method,
     }
 
     content = json_object();
-    types = slcf->types->elts;
+    types = slcf->types ? slcf->types->elts : &any;
+    n = slcf->types ? slcf->types->nelts : 1;
 
-    for (i = 0; i < slcf->types->nelts; i++) {
+    for (i = 0; i < n; i++) {
 
         type = json_stringn((char *) types[i].data, types[i].len);
 
         (void) json_object_set_new(content, json_string_value(type),
-                                   json_pack("{s:{}}", "schema"));
+                   json_pack("{s:o}", "schema",
+                             ngx_http_smart_operation_schema(slcf,
+                                                             &types[i])));
         json_decref(type);
     }
 
     (void) json_object_set_new(answer, "content", content);
 
     return answer;
+}
+
+
+/* what smart_success_json wants to see in a body */
+static json_t *
+ngx_http_smart_operation_schema(ngx_http_smart_loc_conf_t *slcf,
+    ngx_str_t *type)
+{
+    json_t      *schema;
+    ngx_uint_t   i;
+
+    schema = json_object();
+
+    if (slcf->json == NULL
+        || (type->data[0] != '*'
+            && (type->len < 4
+                || ngx_strncasecmp(type->data + type->len - 4,
+                                   (u_char *) "json", 4) != 0)))
+    {
+        return schema;
+    }
+
+    for (i = 0; i < slcf->json->n; i++) {
+        ngx_http_smart_operation_member(schema, &slcf->json->pointers[i]);
+    }
+
+    return schema;
+}
+
+
+/* up to a name that may be the index of an array */
+static void
+ngx_http_smart_operation_member(json_t *schema,
+    const ngx_smart_pointer_t *pointer)
+{
+    size_t       i, n;
+    json_t      *name, *names, *members;
+    const char  *token;
+
+    /* by ngx_smart_pointer_type_e */
+
+    static const char *const  types[] = {
+        NULL, "string", "number", "integer", "boolean", "object", "array",
+        "null"
+    };
+
+    token = pointer->tokens;
+
+    for (i = 0; i < pointer->n; i++) {
+
+        if (ngx_smart_pointer_index(token, &n)) {
+            return;
+        }
+
+        (void) json_object_set_new(schema, "type", json_string("object"));
+
+        if (json_object_get(schema, "required") == NULL) {
+            (void) json_object_set_new(schema, "required", json_array());
+            (void) json_object_set_new(schema, "properties", json_object());
+        }
+
+        names = json_object_get(schema, "required");
+        members = json_object_get(schema, "properties");
+
+        if (json_object_get(members, token) == NULL) {
+
+            name = json_string(token);
+
+            if (name == NULL) {
+                return;
+            }
+
+            (void) json_array_append_new(names, name);
+            (void) json_object_set_new(members, token, json_object());
+        }
+
+        schema = json_object_get(members, token);
+
+        token += ngx_strlen(token) + 1;
+    }
+
+    if (types[pointer->type] && json_object_get(schema, "type") == NULL) {
+        (void) json_object_set_new(schema, "type",
+                                   json_string(types[pointer->type]));
+    }
 }
 
 

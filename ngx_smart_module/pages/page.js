@@ -441,7 +441,7 @@ function balance(to) {
 
 const WORDS = {
     budget: "budget used up", no_peer: "no other peer",
-    busy: "other peers busier", method: "method not allowed to",
+    busy: "other peers busier", method: "method not hedged",
     body: "body too large", warmup: "still warming up",
     deadline: "deadline too near", phase: "not waiting for an upstream"
 };
@@ -622,6 +622,16 @@ function draw(current) {
             lines[n].push(value);
         });
     });
+
+    if (times.length < 2) {
+        lines.forEach(line => line.unshift(null));
+        times.unshift(current.time - WINDOW);
+
+        if (times.length < 2) {
+            lines.forEach(line => line.push(null));
+            times.push(current.time);
+        }
+    }
 
     const aloud = Date.now() - spoken > 15000;
 

@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
     size=$(wc -c < "$3")
     size=$((size))
 
-    echo "static const u_char  ngx_http_smart_page_$n[] = {"
+    echo "static const u_char  ngx_http_smart_page_${n}[] = {"
     od -A n -v -t u1 "$3" | sed 's/[0-9][0-9]*/&,/g'
     echo "};"
     echo

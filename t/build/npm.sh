@@ -76,7 +76,8 @@ node_tools()
     key=$(echo "$node_tools" | cksum)
 
     if [ "$(cat "$dir/key" 2>/dev/null)" != "$key" ]; then
-        say "fetching$(printf ' %s' $node_tools)"
+        # shellcheck disable=SC2086
+        say "fetching" $node_tools
         rm -rf "$dir"
         mkdir -p "$dir"
         echo '{"private": true}' > "$dir/package.json"

@@ -73,7 +73,35 @@ server {
 }
 CONF
 
+lints('with the journal', <<'CONF');
+smart_journal_store sqlite:%%DIR%%/journal.db;
+upstream u { server $TEST_NGINX_UP1; }
+server {
+    listen 127.0.0.1:%%PORT%%;
+    server_name shop.example;
+
+    location = /schema { smart_schema; }
+    location = /metrics { smart_metrics; }
+    location /api/v1/requests/ { smart_journal_api write; }
+    location = /all { smart_journal on; smart_hedge 1s; proxy_pass http://u; }
+}
+CONF
+
 done_testing;
+
+
+sub lints {
+    my ($name, $text) = @_;
+
+    my $ngx = SmartServer->start(conf => $text);
+    my $json = $ngx->get('/schema')->{body};
+
+    like($json, qr{"/api/v1/requests/get"}, "$name: its calls are there");
+    lint($name, 'json', $json);
+    lint($name, 'yaml', $ngx->get('/schema',
+                          headers => [Accept => 'application/yaml'])->{body});
+    $ngx->stop;
+}
 
 
 sub holds {

@@ -253,6 +253,20 @@ ngx_smart_redact_copy(ngx_smart_redact_text_t *t, const char *p, size_t len)
 
     while (p < end && !t->full) {
 
+        /* most of it is plain, and far from the end of the room */
+
+        for (n = 0; p + n < end && p[n] > ' ' && p[n] < 0x7f && p[n] != '%';
+             n++)
+        {
+            /* void */
+        }
+
+        if (n && n + NGX_SMART_REDACT_MARK_LEN <= t->size - t->len) {
+            ngx_smart_redact_put(t, p, n);
+            p += n;
+            continue;
+        }
+
         u = (const unsigned char *) p;
         n = ngx_smart_utf8_length(u, (size_t) (end - p));
 
@@ -415,15 +429,27 @@ ngx_smart_redact_append(char *to, size_t size, size_t n, const char *p,
 static size_t
 ngx_smart_redact_find(const char *p, size_t len, const char *set)
 {
-    size_t  i;
+    size_t       i;
+    const char  *c;
+
+    if (len == 0) {
+        return 0;
+    }
+
+    if (set[1] == '\0') {
+        c = memchr(p, set[0], len);
+        return c ? (size_t) (c - p) : len;
+    }
 
     for (i = 0; i < len; i++) {
-        if (p[i] != '\0' && strchr(set, p[i])) {
-            break;
+        for (c = set; *c; c++) {
+            if (p[i] == *c) {
+                return i;
+            }
         }
     }
 
-    return i;
+    return len;
 }
 
 

@@ -449,7 +449,11 @@ ngx_http_smart_journal_end(ngx_http_request_t *r,
     record.duration = duration;
     record.code = status;
     record.attempts = ngx_http_smart_journal_number(r, jmcf->attempts_index);
-    record.winner = ngx_http_smart_journal_number(r, jmcf->winner_index);
+    record.winner = -1;
+
+    if (record.attempts != -1) {
+        record.winner = ngx_http_smart_journal_number(r, jmcf->winner_index);
+    }
 
     if (r->upstream_states) {
 

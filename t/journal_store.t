@@ -39,6 +39,7 @@ moved();
 full();
 read_only();
 retention();
+instances();
 reload();
 
 done_testing;
@@ -498,6 +499,70 @@ sub retention {
     holds($j, 3, 'new ones');
     $j->consistent;
     stop($ngx, 'retained');
+}
+
+
+# whose records are open, and who is gone
+
+sub instances {
+    my $ngx = start(params => 'node=here');
+    my $j = journal($ngx);
+
+    requests($ngx, 1, 'instances');
+    holds($j, 1, 'instances');
+    my $file = $j->file;
+    my $boot = $j->value('select boot from instances');
+    stop($ngx, 'instances');
+
+    my $now = int(time) * 1_000_000;
+    my $old = $now - 60_000_000;
+    my ($other) = $boot =~ /(\S+)$/;
+
+    # [node, boot, pid, heartbeat, whether it is gone]
+    my @instances = (
+        ['here', $boot, $$, $now, 0],
+        ['here', $boot, 4_194_303, $now, 1],
+        ['here', $boot, $$, $old, 1],
+        ['here', "old-boot $other", $$, $now, 1],
+        ['elsewhere', "old-boot $other", $$, $now, 0],
+        ['elsewhere', "old-boot $other", $$, $old, 1],
+        ['here', "$boot+", 4_194_303, $now, 0],
+        ['here', '- 1234', 4_194_303, $now, 0],
+    );
+
+    my $sql = "insert into requests (id, timestamp, url, state, website,"
+              . " instance) values (x'00', 1, 'a', 0, '', 99);\n";
+    my $id = 100;
+
+    for my $row (@instances) {
+        my ($node, $text, $pid, $beat) = @$row;
+
+        $id++;
+        $sql .= "insert into instances values ($id, '$node', '$text', $pid, 0,"
+                . " $pid, 0, $beat);\n"
+                . 'insert into requests (id, timestamp, url, state, website,'
+                . " instance) values (x'0$id', $id, 'a', 0, '', $id);\n";
+    }
+
+    open my $in, '|-', 'sqlite3', '-batch', $file or die "sqlite3: $!";
+    print $in $sql;
+    close $in;
+
+    $ngx = start(store => "sqlite:$file", params => 'node=here retain=off');
+    $j = SmartJournal->new($file);
+
+    ok($j->wait('select state from requests where timestamp = 1', 3),
+       'an open record of nobody is interrupted');
+
+    for my $n (0 .. $#instances) {
+        my ($node, $text, $pid, $beat, $gone) = @{ $instances[$n] };
+
+        is($j->value("select state from requests where timestamp = 101 + $n"),
+           $gone ? 3 : 0,
+           ($gone ? 'gone' : 'there') . ": $node, boot $text, pid $pid, $beat");
+    }
+
+    stop($ngx, 'instances');
 }
 
 

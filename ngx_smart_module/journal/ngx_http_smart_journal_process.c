@@ -140,7 +140,8 @@ ngx_http_smart_journal_process_boot(
     /* without both nothing can be said of the pids of others */
 
     if (id[0] == '\0' || space[0] == '\0') {
-        snprintf(id, sizeof(id), "%llx", (unsigned long long)
+        snprintf(id, sizeof(id), "-");
+        snprintf(space, sizeof(space), "%llx", (unsigned long long)
                  ngx_http_smart_journal_process_random());
     }
 

@@ -30,7 +30,7 @@ void ngx_http_smart_journal_process_started(
 unsigned ngx_http_smart_journal_process_alive(
     const ngx_http_smart_journal_process_t *process);
 
-/* names this boot of this machine, and our namespace of processes */
+/* this boot of this machine, "-" if unknown, and our namespace of processes */
 void ngx_http_smart_journal_process_boot(
     char text[NGX_HTTP_SMART_JOURNAL_PROCESS_BOOT]);
 

@@ -153,7 +153,7 @@ static const char *const  ngx_http_smart_journal_sqlite_texts[] = {
     " heartbeat = ?8",
 
     "SELECT id, boot, master_pid, master_started, writer_pid, writer_started,"
-    " heartbeat FROM instances WHERE id <> ?1",
+    " heartbeat, node FROM instances WHERE id <> ?1",
 
     "DELETE FROM instances WHERE id = ?1",
 

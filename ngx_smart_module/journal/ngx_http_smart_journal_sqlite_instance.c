@@ -141,7 +141,8 @@ static unsigned
 ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
     const ngx_http_smart_journal_instance_t *instance)
 {
-    const char                        *boot;
+    size_t                             len;
+    const char                        *boot, *node;
     ngx_http_smart_journal_process_t   master, writer;
 
     if (sqlite3_column_int64(row, 6) < instance->now - instance->expires) {
@@ -149,8 +150,23 @@ ngx_http_smart_journal_sqlite_expired(sqlite3_stmt *row,
     }
 
     boot = (const char *) sqlite3_column_text(row, 1);
+    node = (const char *) sqlite3_column_text(row, 7);
 
-    if (boot == NULL || strcmp(boot, instance->boot) != 0) {
+    if (boot == NULL || node == NULL || *boot == '-'
+        || *instance->boot == '-')
+    {
+        return 0;
+    }
+
+    /* nothing of a machine outlives that it is booted again */
+
+    len = strcspn(instance->boot, " ");
+
+    if (strncmp(boot, instance->boot, len + 1) != 0) {
+        return strcmp(node, instance->node) == 0;
+    }
+
+    if (strcmp(boot, instance->boot) != 0) {
         return 0;
     }
 

@@ -61,7 +61,10 @@ typedef struct {
 typedef struct {
     int64_t                           id;       /* random, positive */
     const char                       *node;
-    const char                       *boot;     /* where pids mean the same */
+
+    /* of the machine, "-" if unknown, and behind a blank where pids count */
+    const char                       *boot;
+
     ngx_http_smart_journal_process_t  master;
     ngx_http_smart_journal_process_t  writer;
     int64_t                           now;      /* us since the epoch */

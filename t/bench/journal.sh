@@ -135,10 +135,10 @@ measure()
 {
     before=$(ticks "$1")
 
-    # shellcheck disable=SC2086,SC2046
     "$temp/load" -c 32 -n "$((rate * $3))" "127.0.0.1:$2" /a /b /c /d \
         > "$temp/json" || { cat "$temp/json" "$temp"/logs/*; exit 1; }
 
+    # shellcheck disable=SC2086,SC2046
     perl -MJSON::PP -e '
         my $j = decode_json(join "", <STDIN>);
         my ($rate, $p99) = ($j->{rate}, $j->{latency}{p99});

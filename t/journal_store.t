@@ -254,7 +254,7 @@ sub locked_at_exit {
     $start = time;
     stop($ngx, 'locked for long', timeout => 20);
     cmp_ok(time - $start, '<', 12, 'but not for ever');
-    $ngx->log_like(qr/\[crit\].*30 records could not be written within/,
+    $ngx->log_like(qr/\[crit\].*30 records could not be written before/,
                    'what is lost is counted');
     release_lock();
     is($j->value('select count(*) from requests'), 5, 'it is not there');

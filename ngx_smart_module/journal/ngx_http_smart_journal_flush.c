@@ -532,7 +532,10 @@ ngx_http_smart_journal_flush_drain(ngx_http_smart_journal_flush_t *f)
 
     for ( ;; ) {
 
-        late = ngx_http_smart_journal_flush_due(end);
+        /* what belongs to somebody else will do so in some seconds, too */
+
+        late = ngx_http_smart_journal_flush_due(end)
+               || (f->failing && w->rc == NGX_HTTP_SMART_JOURNAL_FOREIGN);
 
         if (ngx_http_smart_journal_zone_left(w->jmcf, late, &left)) {
             break;
@@ -559,7 +562,6 @@ ngx_http_smart_journal_flush_drain(ngx_http_smart_journal_flush_t *f)
 
         ngx_log_error(NGX_LOG_CRIT, f->log, 0,
                       "smart: journal: %ui records could not be written "
-                      "within %d ms and are lost",
-                      left, NGX_HTTP_SMART_JOURNAL_DRAIN);
+                      "before this exit and are lost", left);
     }
 }

@@ -50,9 +50,17 @@ ngx_smart_sketch_bucket(uint64_t us)
         return NGX_SMART_SKETCH_BUCKETS - 1;
     }
 
+#if defined(__GNUC__)
+
+    octave = 63 - NGX_SMART_SKETCH_FIRST - (unsigned) __builtin_clzll(us);
+
+#else
+
     for (octave = 0; us >> (NGX_SMART_SKETCH_FIRST + 1 + octave); octave++) {
         /* void */
     }
+
+#endif
 
     step = (us * NGX_SMART_SKETCH_STEPS >> (NGX_SMART_SKETCH_FIRST + octave))
            - NGX_SMART_SKETCH_STEPS;
@@ -179,7 +187,7 @@ ngx_smart_sketch_view(const ngx_smart_sketch_t *s, uint32_t now,
     unsigned quantile, ngx_smart_sketch_view_t *view)
 {
     unsigned                          i, b;
-    uint32_t                          head, need, end, count;
+    uint32_t                          head, need, end, before, count;
     const volatile uint32_t          *hp;
     const ngx_smart_sketch_window_t  *w;
 
@@ -192,6 +200,7 @@ ngx_smart_sketch_view(const ngx_smart_sketch_t *s, uint32_t now,
            : UINT32_MAX;
 
     end = now;
+    before = 0;
     view->samples = 0;
     memset(view->counts, 0, sizeof(view->counts));
 
@@ -210,16 +219,22 @@ ngx_smart_sketch_view(const ngx_smart_sketch_t *s, uint32_t now,
             break;
         }
 
-        for (b = 0; b < NGX_SMART_SKETCH_BUCKETS; b++) {
-            count = w->counts[b];
-            view->counts[b] += count;
-            view->samples += count;
+        if (i == 0 || w->before != before || before == UINT32_MAX) {
+
+            for (b = 0; b < NGX_SMART_SKETCH_BUCKETS; b++) {
+                count = w->counts[b];
+                view->counts[b] += count;
+                view->samples += count;
+            }
         }
 
         if (i == 0) {
             view->total = ngx_smart_sketch_add(w->before, view->samples);
         }
 
+        /* an older one with as many before it is empty */
+
+        before = w->before;
         end = w->start;
     }
 }

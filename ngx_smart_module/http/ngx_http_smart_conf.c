@@ -309,10 +309,10 @@ ngx_http_smart_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
             /* a name may be that of locations with other delays, too */
 
-            conf->sketched = (conf->hedge || conf->plan.percentile
-                              || conf->timeout != NGX_TIMER_INFINITE
-                              || conf->timeout_index != NGX_ERROR
-                              || conf->name.len);
+            conf->fine = (conf->hedge || conf->plan.percentile
+                          || conf->timeout != NGX_TIMER_INFINITE
+                          || conf->timeout_index != NGX_ERROR
+                          || conf->dry_run || conf->name.len);
         }
 
         if (ngx_http_smart_series_add(cf, conf) != NGX_OK) {

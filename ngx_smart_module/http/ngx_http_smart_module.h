@@ -164,7 +164,7 @@ typedef struct {
     ngx_http_smart_policy_t      *policy;     /* NULL: never hedged */
 
     ngx_http_smart_timers_t      *timers;
-    ngx_uint_t                    sketched;   /* latencies are of interest */
+    ngx_uint_t                    fine;       /* latencies in us, not ms */
 
     ngx_http_smart_schema_t      *schema;
 } ngx_http_smart_loc_conf_t;

@@ -68,7 +68,7 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return ngx_http_smart_policy_percentile(ctx, age);
     }
 
-    if (ctx->conf->sketched) {
+    if (ctx->conf->fine) {
         ctx->begin = (uint32_t) (ngx_http_smart_policy_now()
                                  - (uint64_t) age * 1000);
     }
@@ -233,7 +233,7 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     slcf = ctx->conf;
 
-    if (slcf->series == NULL || !slcf->sketched || ctx->plan->extra == 0) {
+    if (slcf->series == NULL || ctx->plan->extra == 0) {
         return;
     }
 
@@ -287,7 +287,7 @@ ngx_http_smart_policy_age(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 {
     uint32_t  begin;
 
-    if (age >= NGX_HTTP_SMART_POLICY_LONG) {
+    if (!ctx->conf->fine || age >= NGX_HTTP_SMART_POLICY_LONG) {
         return (uint64_t) age * 1000;
     }
 

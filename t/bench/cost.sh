@@ -13,13 +13,15 @@
 #     plain   nginx without the module
 #     off     the module is loaded, nothing is hedged anywhere
 #     on      smart_hedge, with metrics, and no request is slow
+#     p99.9   the same with a percentile, from microseconds
+#     idle    the same, and the peers' requests in flight are counted
 #     json    the same, and smart_success_json looks into the answer
 #     three   each request makes three attempts at once
 #     lua     the same by lua-nginx-module, where Debian's is installed: three
 #             light threads with cosockets, the first success is passed on
 #
-# Fails where instructions of off are above 1.01 of plain, of on above 1.05, or
-# of three above 3.0. CPU time and requests a second are those of one process,
+# Fails where instructions of off are above 1.01 of plain, of on above 1.05, of
+# p99.9 and idle above 1.06, or of three above 3.0. CPU time and requests a second are those of one process,
 # medians of ROUNDS (5) rounds in which the cases take turns.
 
 set -eu
@@ -149,10 +151,13 @@ conf off "$SMART_MODULES" ""
 conf on "$SMART_MODULES" "smart_hedge 30s;" "" "$metrics"
 conf json "$SMART_MODULES" "smart_hedge 30s; smart_success_json /time:integer;" \
      "" "$metrics"
+conf p99.9 "$SMART_MODULES" "smart_hedge p99.9 min=30s;" "" "$metrics"
+conf idle "$SMART_MODULES" \
+    "smart_hedge p99.9 min=30s; smart_hedge_peer idle;" "" "$metrics"
 conf three "$SMART_MODULES" "smart_hedge 0 extra=2; smart_hedge_budget off;" \
      "" "$metrics"
 
-cases="plain off on json three"
+cases="plain off on p99.9 idle json three"
 lua=/usr/lib/nginx/modules
 
 if [ -f $lua/ngx_http_lua_module.so ] && [ -f $lua/ndk_http_module.so ]; then
@@ -312,6 +317,7 @@ for case in $cases; do
 
     echo "$case $each $plain" | awk '{
         bar["off"] = 1.01; bar["on"] = 1.05; bar["three"] = 3.0
+        bar["p99.9"] = 1.06; bar["idle"] = 1.06
         ratio = $2 / $3
         printf "%-6s %7d instructions a request, %.3f of plain\n", $1, $2, ratio
         exit ($1 in bar) && ratio > bar[$1]

@@ -323,9 +323,11 @@ sub workers {
 
         my (@dead, @alive);
 
+        # its connections are closed when it is gone
+
         SmartServer::wait_for(sub {
-            return $ngx->worker_pids == 2;
-        }, 5);
+            return !-d "/proc/$pid" && $ngx->worker_pids == 2;
+        }, 10);
 
         for my $hang (@hangs) {
             if (!$hang->{dead} && $hang->{client}->closed(0.001)) {

@@ -154,7 +154,7 @@ measure()
 sleep 1
 rate=2000
 # shellcheck disable=SC2154
-measure warm "$off1" 1 > "$temp/warm"
+measure off1 "$off1" 1 > "$temp/warm"
 rate=$(awk '{ printf "%d", $2 }' "$temp/warm")
 
 for _ in $(seq "$rounds"); do

@@ -476,7 +476,9 @@ ngx_http_smart_journal_out_text(ngx_http_smart_journal_out_t *out,
 
     len = ngx_strlen(text);
 
-    if (ngx_http_smart_journal_out_room(out, len)) {
+    /* there may be no memory yet, which memcpy() does not like */
+
+    if (len && ngx_http_smart_journal_out_room(out, len)) {
         ngx_memcpy(out->data + out->len, text, len);
         out->len += len;
     }

@@ -68,7 +68,7 @@ for my $row (['ndjson', 'application/x-ndjson'],
     is $head->{headers}{'content-type'}, $type, "$format: HEAD: type";
 }
 
-cmp_ok $ngx->rss_kb($worker) - $rss, '<', 4096 * asan(8),
+cmp_ok $ngx->rss_kb($worker) - $rss, '<', 4096 * asan(100),
        "memory after @{[int($size{har} / 1_000_000)]} MB in each format";
 
 
@@ -146,7 +146,7 @@ for my $row (['code=404', 'code', qr/^404$/],
     is $r->{headers}{'retry-after'}, 1, 'is told to come again';
 
     SmartServer::wait_for(sub { 0 }, 0.5);
-    cmp_ok $ngx->rss_kb($worker) - $rss, '<', 16 * 1024 * asan(4),
+    cmp_ok $ngx->rss_kb($worker) - $rss, '<', 16 * 1024 * asan(25),
            'their memory';
 
     my $body = $clients[0]->read_body(keep => 0);
@@ -217,6 +217,8 @@ $ngx->stop(alerts => 1);
 
 done_testing;
 
+
+# freed memory is kept for a while there
 
 sub asan { return $ENV{SMART_TEST_ASAN} ? $_[0] : 1 }
 

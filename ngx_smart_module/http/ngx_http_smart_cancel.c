@@ -66,6 +66,10 @@ ngx_http_smart_cancel_primary(ngx_http_request_t *r,
 
         r->main->count++;
         (*u->cleanup)(r);
+
+        if (r->aio && ctx->race) {
+            ctx->race->writing = 1;
+        }
     }
 
     ngx_http_smart_main_wait(r);

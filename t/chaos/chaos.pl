@@ -1373,7 +1373,6 @@ server {
         smart_success_json /time:integer;
         smart_success_buffer 32k;
         smart_errors json;
-        THREADS
         proxy_cache cache;
         proxy_cache_key $uri;
         proxy_cache_lock on;

@@ -691,3 +691,44 @@ location / {
 503 failed attempts=1 winner=- delay=30 suppressed=method
 200 hedge attempts=2 winner=1 delay=30 suppressed=-
 503 bypass attempts=- winner=- delay=- suppressed=-
+
+
+
+=== TEST 29: in map, if, a log format and headers
+--- http_config
+upstream u {
+    server $TEST_NGINX_UP1 max_fails=0;
+    server $TEST_NGINX_UP2 max_fails=0;
+    server $TEST_NGINX_UP3 max_fails=0;
+}
+map $smart_outcome $who { default nobody; primary first; hedge second; }
+map $smart_attempts $many { volatile; default few; 2 two; 3 three; }
+map $upstream_status $how { volatile; default plain; "~, " several; }
+log_format all '$who $many $how $smart_outcome $smart_attempts $smart_winner '
+               '$smart_delay $smart_suppressed';
+--- config
+access_log logs/access.log all;
+location / {
+    smart_hedge 40ms extra=2 step=40ms;
+    proxy_next_upstream off;
+    if ($many = two) { return 500; }
+    if ($smart_winner = 1) { return 500; }
+    set $early "$smart_outcome/$smart_attempts";
+    add_header X-Many $many;
+    add_header X-How "$how $upstream_status";
+    add_header X-Early $early;
+    proxy_pass http://u;
+}
+--- request eval
+['GET /?id=a&s=body:x', 'GET /?id=b&s=hang|body:x',
+ 'GET /?id=c&s=status:503|close|body:x']
+--- error_code eval
+[200, 200, 200]
+--- response_headers eval
+["X-Many: few\nX-How: plain 200\nX-Early: bypass/",
+ "X-Many: two\nX-How: several -, 200\nX-Early: bypass/",
+ "X-Many: three\nX-How: several 503, 502, 200\nX-Early: bypass/"]
+--- logged
+first few plain primary 1 0 40 -
+second two several hedge 2 1 40 -
+second three several hedge 3 2 40 -

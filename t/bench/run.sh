@@ -13,7 +13,7 @@ root=$(cd "$here/../.." && pwd)
 failed=0
 
 if [ $# -eq 0 ]; then
-    set -- cost scrape exact document
+    set -- cost memory scrape exact document
 fi
 
 if [ -z "${SMART_MODULES+set}" ]; then
@@ -42,6 +42,12 @@ for bench in "$@"; do
     if [ -x "$here/$bench.sh" ]; then
         printf '\n%s.sh\n\n' "$bench"
         "$here/$bench.sh" || failed=1
+
+    elif [ -f "$here/$bench.pl" ]; then
+        printf '\n%s.pl\n\n' "$bench"
+        TEST_NGINX_BINARY=$NGX TEST_NGINX_LOAD_MODULES=$all \
+        TEST_NGINX_SERVROOT=$temp/servroot \
+            perl "$here/$bench.pl" || failed=1
 
     elif [ -f "$here/policy/$bench.pl" ]; then
         printf '\n%s.pl\n\n' "$bench"

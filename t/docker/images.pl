@@ -22,8 +22,7 @@ my $compose = SmartCompose->new($docker, 'docker/compose.yaml', temp => $dir);
 
 SmartCompose::must('rm', '-rf', "$dir/context");
 SmartCompose::must('mkdir', '-p', "$dir/context");
-SmartCompose::must('cp', '-p', '--parents', $docker->context,
-                   'docker/Dockerfile.dockerignore', "$dir/context");
+SmartCompose::must('cp', '-p', '--parents', $docker->context, "$dir/context");
 chdir "$dir/context" or die "$dir/context: $!\n";
 
 for my $stage ($docker->stages) {

@@ -21,8 +21,8 @@
 #             light threads with cosockets, the first success is passed on
 #
 # Fails where instructions of off are above 1.01 of plain, of on above 1.05, of
-# p99.9 and idle above 1.06, or of three above 3.0. CPU time and requests a second are those of one process,
-# medians of ROUNDS (5) rounds in which the cases take turns.
+# p99.9 and idle above 1.06, or of three above 3.0. CPU time and requests a
+# second are those of one process, medians of ROUNDS (5) rounds in which the cases take turns.
 
 set -eu
 

@@ -37,9 +37,12 @@ for my $arm (@arms) {
         . "$r->{latency}{p50} ms";
 }
 
-cmp_ok($run->{free}{hedges}, '>', 0.15, 'no queue: all of the budget');
-cmp_ok($run->{free}{hedges}, '<=', 0.21, 'no queue: no more than that');
-cmp_ok($run->{full}{hedges}, '<', 0.1, 'queues: less than half of it');
+# a machine that is busy otherwise is a queue itself
+
+cmp_ok($run->{free}{hedges}, '>', 0.1, 'no queue: most of the budget');
+cmp_ok($run->{free}{hedges}, '<=', 0.21, 'no queue: no more than all of it');
+cmp_ok($run->{full}{hedges}, '<', $run->{free}{hedges} / 2,
+       'queues: less than half of that');
 cmp_ok($run->{full}{hedges}, '>', 0.01, 'queues: some of it');
 cmp_ok($run->{full}{metrics}{no_budget}, '>', 1000, 'the reason is "budget"');
 

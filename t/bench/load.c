@@ -96,6 +96,7 @@ static conn_t              *conns, *ready;
 static char               **requests;      /* by uri, without the last lines */
 static uint64_t             start;
 static double               due_next;      /* ns after the start */
+static uint64_t             latest;        /* ns, of a request that was sent */
 
 static uint64_t             started, answers, codes[600], errors[ERRORS];
 static uint64_t             repeated, connections, body_bytes;
@@ -422,6 +423,7 @@ begin(void)
         ready = c->next;
 
         c->due = due;
+        latest = clock_ns() - due > latest ? clock_ns() - due : latest;
 
         prepare(c);
         try_send(c);
@@ -506,9 +508,9 @@ report(void)
         }
     }
 
-    printf("},\"errors\":{\"connect\":%" PRIu64 ",\"closed\":%" PRIu64
+    printf("},\"late_ms\":%.3f,\"errors\":{\"connect\":%" PRIu64 ",\"closed\":%" PRIu64
            ",\"timeout\":%" PRIu64 ",\"malformed\":%" PRIu64 "}",
-           errors[CONNECT], errors[CLOSED], errors[TIMEOUT],
+           latest / 1e6, errors[CONNECT], errors[CLOSED], errors[TIMEOUT],
            errors[MALFORMED]);
 
     printf(",\"repeated\":%" PRIu64 ",\"connections\":%" PRIu64

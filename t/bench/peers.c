@@ -363,7 +363,7 @@ control(conn_t *c, const char *what)
 
     } else if (sscanf(what, "seed?%" SCNu64, &seed) == 1) {
         memset(seen, 0, SEEN);
-        drawn = 0;
+        drawn = fired = late = latest = 0;
 
     } else if (sscanf(what, "peer?%u=%lf", &peer, &factor) == 2
                && peer < npeers)

@@ -13,7 +13,8 @@ root=$(cd "$here/../.." && pwd)
 failed=0
 
 if [ $# -eq 0 ]; then
-    set -- cost memory scrape exact document
+    set -- cost memory scrape exact document \
+        stragglers scale harm shift sick controls dryrun
 fi
 
 if [ -z "${SMART_MODULES+set}" ]; then

@@ -14,7 +14,7 @@ use Test::More;
 plan(skip_all => 'once is enough') if $ENV{SMART_TEST_ASAN};
 
 my $bench = SmartBench->new('load', undef);
-my $smart = 'smart_hedge 1ms; smart_hedge_budget 20%;';
+my $smart = 'smart_hedge p50 max=1ms; smart_hedge_budget 20%;';
 my @arms = (
     { name => 'free', smart => $smart, servers => 0 },
     { name => 'full', smart => $smart, servers => 2 },

@@ -17,6 +17,9 @@
 #define NGX_SMART_LOAD_FEW      100
 
 
+static unsigned ngx_smart_load_between(double value, double all, double least);
+
+
 unsigned
 ngx_smart_load_begin(ngx_smart_load_t *load, uint32_t in_flight)
 {
@@ -31,6 +34,13 @@ ngx_smart_load_begin(ngx_smart_load_t *load, uint32_t in_flight)
     }
 
     load->average += (in_flight - load->average) / load->begun;
+
+    if (load->flight[more] < 1) {
+        load->flight[more] = in_flight + 1.0;
+    }
+
+    load->flight[more] += (in_flight + 1 - load->flight[more])
+                          / NGX_SMART_LOAD_FEW;
 
     return more;
 }
@@ -68,29 +78,54 @@ ngx_smart_load_end(ngx_smart_load_t *load, unsigned more, uint64_t us)
 unsigned
 ngx_smart_load_share(const ngx_smart_load_t *load)
 {
-    double  ratio;
+    double    ratio, growth;
+    unsigned  share, other;
 
     /* where most requests are alone, none waits for another */
 
-    if (load->average < 1
-        || load->n[0] < NGX_SMART_LOAD_FEW
-        || load->n[1] < NGX_SMART_LOAD_FEW)
-    {
+    if (load->average < 1) {
         return NGX_SMART_LOAD_ALL;
+    }
+
+    if (load->n[0] < NGX_SMART_LOAD_FEW || load->n[1] < NGX_SMART_LOAD_FEW) {
+
+        /* more and more are in flight from the start */
+
+        return load->n[1] < 2 * NGX_SMART_LOAD_FEW ? NGX_SMART_LOAD_ALL
+                                                   : NGX_SMART_LOAD_LEAST;
     }
 
     ratio = load->median[1] / load->median[0] * 100;
+    growth = load->flight[1] / load->flight[0] * 100;
 
-    if (ratio <= NGX_SMART_LOAD_FREE) {
+    share = ngx_smart_load_between(ratio, NGX_SMART_LOAD_FREE,
+                                   NGX_SMART_LOAD_BUSY);
+
+    /* a little comes by chance */
+
+    if (ratio <= NGX_SMART_LOAD_FREE || growth <= 100) {
+        return share;
+    }
+
+    other = ngx_smart_load_between((ratio - 100) / (growth - 100) * 100,
+                                   NGX_SMART_LOAD_PART, NGX_SMART_LOAD_WHOLE);
+
+    return other < share ? other : share;
+}
+
+
+static unsigned
+ngx_smart_load_between(double value, double all, double least)
+{
+    if (value <= all) {
         return NGX_SMART_LOAD_ALL;
     }
 
-    if (ratio >= NGX_SMART_LOAD_BUSY) {
+    if (value >= least) {
         return NGX_SMART_LOAD_LEAST;
     }
 
     return NGX_SMART_LOAD_LEAST
            + (unsigned) ((NGX_SMART_LOAD_ALL - NGX_SMART_LOAD_LEAST)
-                         * (NGX_SMART_LOAD_BUSY - ratio)
-                         / (NGX_SMART_LOAD_BUSY - NGX_SMART_LOAD_FREE));
+                         * (least - value) / (least - all));
 }

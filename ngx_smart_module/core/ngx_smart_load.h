@@ -8,8 +8,10 @@
  * are in flight.  With queues it does, the more the nearer the limits are.  So
  * the latencies of requests that begin while more is in flight than on average
  * are compared with those of the others: the ratio of their medians is 1
- * without queues, whatever the latencies are, and grows with the load.  Hedges
- * are more load: of a budget for them less is given out.
+ * without queues, whatever the latencies are, and grows with the load.  Where a
+ * queue is never empty it falls again, but then latencies are in proportion to
+ * what is in flight.  Hedges are more load: of a budget for them less is given
+ * out.
  *
  * Nobody else may use a load at the same time.  Zeroed memory knows nothing.
  */
@@ -26,6 +28,11 @@
 #define NGX_SMART_LOAD_FREE    110
 #define NGX_SMART_LOAD_BUSY    150
 
+/* and how much of the growth of what is in flight latencies take part in;
+ * percent */
+#define NGX_SMART_LOAD_PART     50
+#define NGX_SMART_LOAD_WHOLE    80
+
 /* shares of a budget, per mille */
 #define NGX_SMART_LOAD_ALL    1000
 #define NGX_SMART_LOAD_LEAST   100
@@ -33,9 +40,12 @@
 
 typedef struct {
     double      average;     /* in flight */
-    double      median[2];   /* us; with fewer, with more than that in flight */
+
+    /* of requests that begin with fewer, with more than that in flight */
+    double      flight[2];   /* average in flight, with the request itself */
+    double      median[2];   /* us */
     uint32_t    n[2];        /* latencies, as far as they are counted */
-    uint32_t    begun;       /* as far as they are counted */
+    uint32_t    begun;       /* requests, as far as they are counted */
 } ngx_smart_load_t;
 
 

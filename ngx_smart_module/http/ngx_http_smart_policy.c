@@ -59,7 +59,9 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return NGX_TIMER_INFINITE;
     }
 
-    if (ctx->conf->series) {
+    /* ms are too coarse for it */
+
+    if (ctx->conf->series && ctx->conf->fine) {
         ctx->crowd = ngx_smart_load_begin(&ctx->conf->policy->load,
                                      ngx_http_smart_policy_in_flight(ctx));
     }
@@ -270,7 +272,7 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         ngx_http_smart_policy_turn(slcf);
     }
 
-    if (n == 0) {
+    if (n == 0 && slcf->fine) {
         ngx_smart_load_end(&slcf->policy->load, ctx->crowd, us);
     }
 

@@ -508,7 +508,8 @@ report(void)
         }
     }
 
-    printf("},\"late_ms\":%.3f,\"errors\":{\"connect\":%" PRIu64 ",\"closed\":%" PRIu64
+    printf("},\"late_ms\":%.3f,\"errors\":{\"connect\":%" PRIu64
+           ",\"closed\":%" PRIu64
            ",\"timeout\":%" PRIu64 ",\"malformed\":%" PRIu64 "}",
            latest / 1e6, errors[CONNECT], errors[CLOSED], errors[TIMEOUT],
            errors[MALFORMED]);

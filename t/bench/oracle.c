@@ -27,8 +27,8 @@
  *                     start while more is in flight than on average, over that
  *                     of the others, is 1 without queues.  Up to LOW all of the
  *                     budget, from HIGH on MIN of it
- *     -y FRACTION     while that ratio is above LOW, a hedge waits for less than
- *                     average in flight, looking every FRACTION of the delay
+ *     -y FRACTION     while that ratio is above LOW, a hedge waits for less
+ *                     than average in flight: each FRACTION of the delay
  *     -t              delays in whole ms, rounded up, as timers of nginx are
  *     -o FILE         write the latency of each request, us, uint32
  *

@@ -120,6 +120,8 @@ sub together {
         { name => 'on', smart => 'smart_hedge 30ms; smart_hedge_budget off;' },
     );
 
+    $_->{arrivals} = "$bench->{temp}/arrivals.$_->{name}" for @arms;
+
     $bench->start(\@arms, dist => 'constant:2+slow:0.1,100');
 
     my $run = $bench->pair(rate => 150, n => 300, skip => 10);
@@ -133,6 +135,17 @@ sub together {
         is($sum, 300 + $r->{metrics}{hedge},
            "$arm->{name}: the peers got what was sent");
         cmp_ok($r->{latency}{p50}, '>=', 2, "$arm->{name}: p50");
+
+        my $at = SmartBench::slurp_arrivals($arm->{arrivals});
+        my @again = map { $at->[2 * $_ + 1] } 0 .. $#$at / 2;
+        my $early = grep { $at->[2 * $_] < $at->[2 * $_ - 2] } 1 .. $#again;
+
+        is(@again, $sum, "$arm->{name}: each arrival is written");
+        is(scalar(grep { $_ } @again), $r->{metrics}{hedge},
+           "$arm->{name}: hedges arrive as extra ones");
+        is($early, 0, "$arm->{name}: in the order of their moments");
+        cmp_ok(abs(($at->[-2] - $at->[0]) / 2e6 - 1), '<', 0.4,
+               "$arm->{name}: which are those of two seconds");
     }
 
     is($run->{off}{metrics}{hedge}, 0, 'off: no hedges');

@@ -24,10 +24,11 @@ package SmartBench;
 #               from start()
 #   server      parameters of the server lines ("max_fails=0")
 #   extra       further server lines, e.g. of a black hole
+#   arrivals    a file for what peers.c writes with -o
 #
-# pair(rate, n, skip, fan, seed, still) sends the same requests, at the same moments,
-# to all arms at the same time, each of which draws the same times for them:
-# all that differs is the directives.  It returns a hash: name => what load.c
+# pair(rate, n, skip, fan, seed, still) sends the same requests, at the same
+# moments, to all arms at the same time, each of which draws the same times for
+# them: all that differs is the directives.  It returns a hash: name => what load.c
 # says, with more members: us (latencies by number), hedges (extra attempts a
 # request), suppressed {reason}, metrics (differences of counters, see
 # counters()), and used (share of the servers' time that was worked, with
@@ -122,7 +123,8 @@ sub peers {
     my ($self, %opt) = @_;
 
     my @args = ('-d', $opt{dist}, '-s', $opt{seed} // 1, '-p',
-                $opt{peers} // 3, '-k', $opt{servers} // 0);
+                $opt{peers} // 3, '-k', $opt{servers} // 0,
+                defined $opt{arrivals} ? ('-o', $opt{arrivals}) : ());
     my $pid = open2(my $out, my $in, "$self->{temp}/peers", @args);
     my $line = readline $out;
 
@@ -165,7 +167,7 @@ sub start {
         $arm->{upstream} //= '';
         $arm->{n} = $n;
         $arm->{sim} = $self->peers(map { $_ => $arm->{$_} }
-                                   qw( dist seed peers servers ));
+                                   qw( dist seed peers servers arrivals ));
         $conf .= conf($arm);
     }
 
@@ -372,6 +374,19 @@ sub slurp_us {
     local $/;
 
     return [unpack 'L*', readline $fh];
+}
+
+
+# pairs of a moment, us, and whether it is an extra request
+
+sub slurp_arrivals {
+    my ($file, $from) = @_;
+
+    open my $fh, '<:raw', $file or die "$file: $!\n";
+    seek $fh, $from // 0, 0;
+    local $/;
+
+    return [unpack 'Q*', readline $fh];
 }
 
 

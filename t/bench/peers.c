@@ -14,6 +14,9 @@
  *                      request takes its time of a server, and goes on taking
  *                      it when its client has left, as most programs do.
  *                      0: as many as are wanted, times alone (the default)
+ *     -o FILE          write of each request when it arrived, us, and 1 if its
+ *                      X-Number had come before, else 0: two uint64; complete
+ *                      with each answer to /_ctl/stats
  *
  * The first line it writes are the ports. It ends with its standard input.
  *
@@ -47,6 +50,7 @@
 #include <unistd.h>
 
 #include "dist.h"
+#include "heap.h"
 
 
 #define MAX_PEERS    64
@@ -55,17 +59,6 @@
 #define SEEN         (1 << 22)
 #define SECOND       UINT64_C(1000000000)
 
-
-typedef struct conn_s  conn_t;
-typedef struct job_s   job_t;
-
-struct job_s {
-    conn_t      *conn;                   /* NULL: the client has left */
-    unsigned     peer;
-    uint64_t     ns;
-    uint64_t     due;                    /* 0: it waits for a server */
-    job_t       *next;                   /* in the queue */
-};
 
 struct conn_s {
     int          fd;
@@ -97,8 +90,7 @@ static peer_t      peers[MAX_PEERS];
 static uint8_t    *seen;
 static int         epoll_fd, timer_fd;
 static conn_t     *closed;
-static job_t     **heap;
-static size_t      nheap, heap_size;
+static FILE       *arrivals;
 static uint64_t    fired, late, latest;
 
 
@@ -118,56 +110,6 @@ clock_ns(void)
     clock_gettime(CLOCK_MONOTONIC, &ts);
 
     return (uint64_t) ts.tv_sec * SECOND + (uint64_t) ts.tv_nsec;
-}
-
-
-static void
-heap_push(job_t *job)
-{
-    size_t  i;
-
-    if (nheap == heap_size) {
-        heap_size = heap_size ? heap_size * 2 : 1024;
-        heap = realloc(heap, heap_size * sizeof(job_t *));
-
-        if (heap == NULL) {
-            die("realloc()");
-        }
-    }
-
-    for (i = nheap++; i && heap[(i - 1) / 2]->due > job->due; i = (i - 1) / 2) {
-        heap[i] = heap[(i - 1) / 2];
-    }
-
-    heap[i] = job;
-}
-
-
-static job_t *
-heap_pop(void)
-{
-    size_t   i, c;
-    job_t   *top, *last;
-
-    top = heap[0];
-    last = heap[--nheap];
-
-    for (i = 0; (c = 2 * i + 1) < nheap; i = c) {
-
-        if (c + 1 < nheap && heap[c + 1]->due < heap[c]->due) {
-            c++;
-        }
-
-        if (heap[c]->due >= last->due) {
-            break;
-        }
-
-        heap[i] = heap[c];
-    }
-
-    heap[i] = last;
-
-    return top;
 }
 
 
@@ -225,20 +167,31 @@ serve(job_t *job, uint64_t now)
 
 
 static uint64_t
-draw(const char *text, unsigned peer)
+draw(const char *text, unsigned peer, uint64_t now)
 {
     double       ms;
-    uint64_t     n;
+    uint64_t     n, again, pair[2];
     const char  *number;
 
+    again = 0;
     number = strcasestr(text, "\nX-Number:");
 
     if (number) {
         n = strtoull(number + sizeof("\nX-Number:") - 1, NULL, 10);
+        again = seen[n % SEEN] > 0;
         n = n * 8 + (seen[n % SEEN]++ & 7);
 
     } else {
         n = drawn++;
+    }
+
+    if (arrivals) {
+        pair[0] = now / 1000;
+        pair[1] = again;
+
+        if (fwrite(pair, sizeof(pair), 1, arrivals) != 1) {
+            die("fwrite()");
+        }
     }
 
     ms = dist_draw(&dist, seed, n) * scale * peers[peer].factor;
@@ -264,7 +217,7 @@ begin(conn_t *c, uint64_t now)
 
     job->conn = c;
     job->peer = c->peer;
-    job->ns = draw(c->text, c->peer);
+    job->ns = draw(c->text, c->peer, now);
     c->job = job;
 
     if (servers == 0 || p->busy < servers) {
@@ -343,6 +296,11 @@ stats(conn_t *c)
     }
 
     snprintf(text + n, sizeof(text) - n, "]}\n");
+
+    if (arrivals && fflush(arrivals)) {
+        die("fflush()");
+    }
+
     answer(c, text, 0);
 }
 
@@ -592,7 +550,7 @@ main(int argc, char **argv)
 
     bad = 1;
 
-    while ((c = getopt(argc, argv, "d:s:p:k:")) != -1) {
+    while ((c = getopt(argc, argv, "d:s:p:k:o:")) != -1) {
 
         switch (c) {
 
@@ -600,13 +558,23 @@ main(int argc, char **argv)
         case 's': seed = strtoull(optarg, NULL, 10); break;
         case 'p': npeers = (unsigned) strtoul(optarg, NULL, 10); break;
         case 'k': servers = (unsigned) strtoul(optarg, NULL, 10); break;
+
+        case 'o':
+            arrivals = fopen(optarg, "w");
+
+            if (arrivals == NULL) {
+                die(optarg);
+            }
+
+            break;
+
         default: optind = argc + 1; break;
         }
     }
 
     if (bad || optind != argc || npeers == 0 || npeers > MAX_PEERS) {
         fprintf(stderr, "usage: peers -d DISTRIBUTION [-s SEED] [-p PEERS] "
-                "[-k SERVERS]\n");
+                "[-k SERVERS] [-o FILE]\n");
         return 2;
     }
 

@@ -14,7 +14,7 @@ failed=0
 
 if [ $# -eq 0 ]; then
     set -- cost memory scrape exact document \
-        stragglers scale harm shift sick controls dryrun
+        stragglers scale harm budget shift sick controls dryrun
 fi
 
 if [ -z "${SMART_MODULES+set}" ]; then

@@ -500,7 +500,9 @@ ngx_http_smart_hedge_race(ngx_http_smart_ctx_t *ctx)
         return ctx->race;
     }
 
-    race = ngx_pcalloc(ctx->request->pool, sizeof(ngx_http_smart_race_t));
+    race = ngx_pcalloc(ctx->request->pool,
+                       sizeof(ngx_http_smart_race_t)
+                       + ctx->plan->extra * sizeof(ngx_http_smart_attempt_t));
     if (race == NULL) {
         return NULL;
     }

@@ -59,7 +59,7 @@ struct ngx_http_smart_race_s {
     ngx_uint_t                    ndry;
     uint64_t                      dry[NGX_SMART_HEDGE_MAX_EXTRA];
 
-    ngx_http_smart_attempt_t      attempts[NGX_SMART_HEDGE_MAX_ATTEMPTS];
+    ngx_http_smart_attempt_t      attempts[1]; /* as many as may be sent */
 };
 
 

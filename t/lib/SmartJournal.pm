@@ -11,6 +11,9 @@ package SmartJournal;
 #                               and SQLite finds nothing wrong
 #   metric($ngx, name)          value of nginx_smart_journal_<name>, by
 #                               "location = /journal_metrics"
+#   run_cases(n, names)         subs of the test file, each in a process of its
+#                               own, n at a time: most of a case is waiting.
+#                               With a name as its argument the file runs that
 
 use strict;
 use warnings;
@@ -20,7 +23,7 @@ use SmartServer;
 use Test::More ();
 
 use Exporter qw( import );
-our @EXPORT_OK = qw( metric );
+our @EXPORT_OK = qw( metric run_cases );
 
 my $columns = 'lower(hex(id)) as hex, timestamp, duration, url, code, state,'
               . ' method, host, website, node, attempts, winner, upstream,'
@@ -116,6 +119,53 @@ sub metric {
     my ($value) = $body =~ /^nginx_smart_journal_\Q$name\E (\S+)$/m;
 
     return $value;
+}
+
+
+sub run_cases {
+    my ($n, @waiting) = @_;
+
+    my %running;
+
+    if (@ARGV) {
+        my ($known) = grep { $_ eq $ARGV[0] } @waiting;
+
+        die "there is no case $ARGV[0], but @waiting\n" if !$known;
+
+        main->can($known)->();
+        return;
+    }
+
+    while (@waiting || %running) {
+
+        while (@waiting && keys %running < $n) {
+            my $case = shift @waiting;
+
+            open my $out, '-|', $^X, $0, $case or die "$0 $case: $!\n";
+            $running{fileno $out} = { case => $case, out => $out, text => '' };
+        }
+
+        my $read = '';
+        vec($read, $_, 1) = 1 for keys %running;
+        next if select($read, undef, undef, undef) < 1;
+
+        for my $fd (grep { vec $read, $_, 1 } keys %running) {
+            my $run = $running{$fd};
+
+            next if sysread $run->{out}, $run->{text}, 65536,
+                            length $run->{text};
+
+            delete $running{$fd};
+            close $run->{out};
+
+            my $status = $?;
+
+            Test::More::note($run->{text});
+            Test::More::is($status, 0, "$run->{case}: all of it holds")
+                or Test::More::diag(grep { /^not ok/ }
+                                    split /^/, $run->{text});
+        }
+    }
 }
 
 

@@ -608,7 +608,8 @@ sub reload {
     if (!$pid) {
         my $good = () = grep { $_->[0] == 204 }
                         $ngx->load(uri => '/load', requests => 3000,
-                                   concurrency => 8, keepalive => 0);
+                                   concurrency => 8, keepalive => 0,
+                                   timeout => 90);
         POSIX::_exit($good == 3000 ? 0 : 1);
     }
 

@@ -473,7 +473,7 @@ ngx_smart_render_decimal(char *p, int64_t value, int64_t unit)
         p[n++] = '.';
     }
 
-    for (unit /= 10; rest && unit; unit /= 10) {
+    for (unit /= 10; unit > 0 && rest > 0; unit /= 10) {
         p[n++] = (char) ('0' + rest / unit);
         rest %= unit;
     }

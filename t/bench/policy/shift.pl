@@ -37,6 +37,11 @@ my $run = $bench->pair(rate => $rate, n => $n, meanwhile => \&shift_it);
 
 $bench->stop;
 
+# it is not repeated as others are: say what it may be due to
+
+$bench->note(late_ms => $run->{late_ms});
+printf "the machine stood still for %.0f ms at most\n\n", $run->{late_ms};
+
 my @rows;
 
 for my $arm (@arms) {

@@ -12,6 +12,9 @@
 #include "ngx_smart_utf8.h"
 
 
+#define NGX_SMART_PROM_STRIDE  5
+
+
 typedef struct {
     uint64_t     us;
     const char  *text;
@@ -63,7 +66,15 @@ ngx_smart_prom_bucket(uint64_t ms)
 
     /* most durations are short: cheaper than halving */
 
-    for (i = 0; i < NGX_SMART_PROM_BUCKETS; i++) {
+    i = 0;
+
+    while (i + NGX_SMART_PROM_STRIDE < NGX_SMART_PROM_BUCKETS
+           && us > ngx_smart_prom_bounds[i + NGX_SMART_PROM_STRIDE - 1].us)
+    {
+        i += NGX_SMART_PROM_STRIDE;
+    }
+
+    for ( /* void */ ; i < NGX_SMART_PROM_BUCKETS; i++) {
         if (us <= ngx_smart_prom_bounds[i].us) {
             break;
         }

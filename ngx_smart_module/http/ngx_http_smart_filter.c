@@ -22,9 +22,9 @@ static ngx_int_t ngx_http_smart_body_filter(ngx_http_request_t *r,
 static ngx_int_t ngx_http_smart_body_park(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
 static ngx_int_t ngx_http_smart_body_primary(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx, ngx_chain_t *in);
+    ngx_http_smart_ctx_t *ctx, ngx_chain_t *in) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_body_hedge(ngx_http_request_t *r,
-    ngx_http_smart_attempt_t *a, ngx_chain_t *in);
+    ngx_http_smart_attempt_t *a, ngx_chain_t *in) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_body_judged(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a, ngx_chain_t *in);
 static void ngx_http_smart_body_pass(ngx_http_request_t *r,

@@ -12,8 +12,11 @@
 
 static ngx_int_t ngx_http_smart_handler(ngx_http_request_t *r);
 static void ngx_http_smart_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_smart_plan(ngx_http_request_t *r,
-    ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t **plan);
+static const ngx_smart_hedge_plan_t *ngx_http_smart_plan(
+    ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf);
+static const ngx_smart_hedge_plan_t *ngx_http_smart_plan_value(
+    ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf)
+    ngx_http_smart_noinline;
 static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r,
     ngx_http_smart_loc_conf_t *slcf);
 static void ngx_http_smart_cleanup(void *data);
@@ -78,7 +81,8 @@ ngx_http_smart_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_smart_plan(r, slcf, &plan) != NGX_OK) {
+    plan = ngx_http_smart_plan(r, slcf);
+    if (plan == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -155,39 +159,40 @@ ngx_http_smart_body_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf,
-    const ngx_smart_hedge_plan_t **plan)
+/* NULL if there is no memory */
+static const ngx_smart_hedge_plan_t *
+ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf)
 {
-    ngx_str_t                 value, bad;
-    ngx_uint_t                allowed;
-    ngx_smart_parse_error_t   error;
-    ngx_smart_hedge_plan_t   *p;
-
     static const ngx_smart_hedge_plan_t  off;
 
     if (r->headers_in.upgrade) {
-        *plan = &off;
-        return NGX_OK;
+        return &off;
     }
 
-    allowed = (r->method & slcf->methods) != 0;
-
-    if (slcf->hedge == NULL) {
-        *plan = allowed ? &slcf->plan : &slcf->other;
-        return NGX_OK;
+    if (slcf->hedge) {
+        return ngx_http_smart_plan_value(r, slcf);
     }
+
+    return (r->method & slcf->methods) ? &slcf->plan : &slcf->other;
+}
+
+
+static const ngx_smart_hedge_plan_t *
+ngx_http_smart_plan_value(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf)
+{
+    ngx_str_t                 value, bad;
+    ngx_smart_parse_error_t   error;
+    ngx_smart_hedge_plan_t   *p;
 
     if (ngx_http_complex_value(r, slcf->hedge, &value) != NGX_OK) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     p = ngx_pcalloc(r->pool, sizeof(ngx_smart_hedge_plan_t));
     if (p == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
-
-    *plan = p;
 
     if (ngx_smart_parse_hedge((char *) value.data, value.len, p, &error)
         == NGX_SMART_PARSE_INVALID)
@@ -201,10 +206,10 @@ ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf,
                       &bad, error.allowed);
     }
 
-    p->own_failure = (allowed && p->extra
+    p->own_failure = ((r->method & slcf->methods) && p->extra
                       && slcf->errors == NGX_HTTP_SMART_ERRORS_JSON);
 
-    return NGX_OK;
+    return p;
 }
 
 
@@ -217,15 +222,23 @@ ngx_http_smart_create_ctx(ngx_http_request_t *r,
 
     prev = r->internal ? ngx_http_smart_find_ctx(r) : NULL;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_smart_ctx_t));
-    if (cln == NULL) {
+    /* one allocation for what ngx_pool_cleanup_add() would take two for */
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_smart_ctx_t)
+                              + sizeof(ngx_pool_cleanup_t));
+    if (ctx == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
     ngx_memzero(ctx, sizeof(ngx_http_smart_ctx_t));
 
+    cln = (ngx_pool_cleanup_t *) (ctx + 1);
+
     cln->handler = ngx_http_smart_cleanup;
+    cln->data = ctx;
+    cln->next = r->pool->cleanup;
+
+    r->pool->cleanup = cln;
 
     ctx->request = r;
     ctx->conf = slcf;
@@ -250,9 +263,8 @@ ngx_http_smart_cleanup(void *data)
 {
     ngx_http_smart_ctx_t  *ctx = data;
 
-    ngx_http_smart_timer_del(&ctx->timer);
-
     if (ctx->outcome != NGX_HTTP_SMART_PRIMARY) {
+        ngx_http_smart_timer_del(&ctx->timer);
         ngx_http_smart_hedge_close(ctx);
     }
 

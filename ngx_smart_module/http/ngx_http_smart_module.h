@@ -36,6 +36,14 @@
 #define NGX_HTTP_SMART_BUDGET_UNSET     (NGX_MAX_UINT32_VALUE - 1)
 
 
+/* keeps the frame of a rare path out of that of a function which all take */
+#if (__GNUC__ || __clang__)
+#define ngx_http_smart_noinline  __attribute__((noinline))
+#else
+#define ngx_http_smart_noinline
+#endif
+
+
 typedef struct ngx_http_smart_ctx_s   ngx_http_smart_ctx_t;
 typedef struct ngx_http_smart_race_s  ngx_http_smart_race_t;
 typedef struct ngx_http_smart_schema_s  ngx_http_smart_schema_t;

@@ -124,6 +124,8 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
 
     su = ngx_http_smart_peer_upstream(r, us);
 
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
+
     if (r == r->main) {
 
         ctx = ngx_http_smart_ctx(r);
@@ -131,11 +133,13 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
         if (ctx && !ctx->begun && ctx->outcome == NGX_HTTP_SMART_PENDING) {
             ngx_http_smart_begin(r, ctx, ngx_current_msec);
         }
+
+        if (!smcf->busy) {
+            return su->init(r, us);
+        }
     }
 
     rc = su->init(r, us);
-
-    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
 
     if (rc == NGX_OK && smcf->busy) {
         rc = ngx_http_smart_busy_wrap(r, su);

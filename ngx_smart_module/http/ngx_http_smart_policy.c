@@ -11,6 +11,9 @@
 /* how long what was read from a sketch is good enough, ms */
 #define NGX_HTTP_SMART_POLICY_FRESH  100
 
+/* with a fixed delay one of so many requests without a race is looked at */
+#define NGX_HTTP_SMART_POLICY_SAMPLE  8
+
 /* so many latencies have a median */
 #define NGX_HTTP_SMART_POLICY_SOME   10
 
@@ -226,7 +229,7 @@ void
 ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age)
 {
-    uint32_t                    *counter;
+    uint32_t                    *counter, weight;
     uint64_t                     us;
     ngx_http_smart_loc_conf_t   *slcf;
 #if (NGX_HTTP_CACHE)
@@ -237,6 +240,21 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     if (slcf->series == NULL || ctx->plan->extra == 0) {
         return;
+    }
+
+    weight = 1;
+
+    if (!slcf->fine && ctx->race == NULL) {
+
+        /* the delay is fixed: a sample tells enough of what is never hedged */
+
+        if (slcf->policy->skip) {
+            slcf->policy->skip--;
+            return;
+        }
+
+        weight = NGX_HTTP_SMART_POLICY_SAMPLE;
+        slcf->policy->skip = weight - 1;
     }
 
 #if (NGX_HTTP_CACHE)
@@ -278,7 +296,7 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     counter = ngx_smart_sketch_counter(&slcf->series->sketch, us);
 
-    (void) ngx_http_smart_add32(counter, 1);
+    (void) ngx_http_smart_add32(counter, weight);
 }
 
 

@@ -31,6 +31,7 @@ typedef struct {
 struct ngx_http_smart_policy_s {
     ngx_smart_load_t              load;
     ngx_msec_t                    turned;
+    ngx_uint_t                    skip;        /* primaries, until a sample */
     ngx_http_smart_known_t        known[NGX_HTTP_SMART_POLICY_KNOWN];
 };
 

@@ -399,12 +399,17 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     ngx_http_smart_series_observe(&series->attempts[n != 0], age);
 
-    if (n == 0 && result) {
+    if (n == 0 && result == 0) {
+        ngx_http_smart_series_count_peer(ctx, n, r, result);
+        return;
+    }
+
+    if (n == 0) {
         ngx_http_smart_series_observe(
                     result == NGX_HTTP_SMART_CANCELLED - NGX_HTTP_SMART_WON
                     ? &series->cancelled : &series->failed, age);
 
-    } else if (n && result == 0) {
+    } else if (result == 0) {
         ngx_http_smart_series_observe(&series->rescued,
                                       ngx_http_smart_hedge_age(ctx));
     }
@@ -465,7 +470,8 @@ ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
         i = su->found[seen];
 
         if (peer[i].name.len == name->len
-            && ngx_memcmp(peer[i].name.data, name->data, name->len) == 0)
+            && (peer[i].name.data == name->data
+                || ngx_memcmp(peer[i].name.data, name->data, name->len) == 0))
         {
             return &peer[i];
         }
@@ -518,7 +524,11 @@ ngx_http_smart_series_log(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    ctx = ngx_http_smart_find_ctx(r);
+    ctx = ngx_http_smart_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_smart_find_ctx(r);
+    }
 
     slcf = ctx ? ctx->conf
                : ngx_http_get_module_loc_conf(r, ngx_http_smart_module);

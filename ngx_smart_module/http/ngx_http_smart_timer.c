@@ -77,7 +77,9 @@ ngx_http_smart_timer_set(ngx_http_smart_timers_t *timers,
     ngx_queue_t             *q;
     ngx_http_smart_timer_t  *before;
 
-    ngx_http_smart_timer_del(t);
+    if (t->due) {
+        ngx_http_smart_timer_del(t);
+    }
 
     t->due = due ? due : 1;
 

@@ -5,6 +5,7 @@
 #
 #     NGX=BINARY SMART_MODULES=DIRECTORY t/bench/cost.sh [REQUESTS [ROUNDS]]
 #
+# CASES="plain on" leaves out all others; with 0 ROUNDS instructions are all.
 # Without the two it takes the nginx and the modules that ./build.sh built last.
 # A request is a small one: proxied over keepalive connections on both sides,
 # an answer of eleven bytes. Each figure is the difference of two runs, so that
@@ -244,6 +245,8 @@ END
     conf lua "$temp/lua" "" "content_by_lua_file $temp/race.lua;"
     cases="$cases lua"
 fi
+
+cases=${CASES:-$cases}
 
 
 # start NAME [VALGRIND..]: an nginx that answers, its process is $pid

@@ -16,6 +16,7 @@ struct ngx_http_smart_hold_s {
     ngx_http_smart_ctx_t            *ctx;
 
     ngx_http_smart_copy_t            body;
+    off_t                            length;    /* -1: not known */
 
     ngx_chain_t                     *rest;      /* once it is too large */
     ngx_chain_t                    **last_rest;
@@ -145,6 +146,7 @@ ngx_http_smart_hold_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     hold->last_rest = &hold->rest;
     hold->body.limit = ctx->conf->success_buffer;
     hold->body.gzip = gzip;
+    hold->length = r->headers_out.content_length_n;
 
     if (r->headers_out.content_length_n > 0
         && ngx_http_smart_copy_reserve(r, &hold->body,
@@ -434,8 +436,18 @@ ngx_http_smart_hold_end(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
 
         if (!hold->over) {
 
-            why = ngx_http_smart_copy_judge(&hold->body, hold->ctx->conf->json,
-                                            &pointer);
+            if (hold->length != -1 && hold->body.size < (size_t) hold->length)
+            {
+                /* of FastCGI, nginx takes that for an end */
+                why = "connection closed";
+                pointer = NULL;
+
+            } else {
+                why = ngx_http_smart_copy_judge(&hold->body,
+                                                hold->ctx->conf->json,
+                                                &pointer);
+            }
+
             if (why) {
                 ngx_http_smart_hold_refuse(hold->ctx, a, why, pointer);
             }

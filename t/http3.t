@@ -38,6 +38,8 @@ losers();
 methods();
 grpc();
 many();
+uploads();
+held();
 client_leaves();
 
 $ngx->no_alerts('no alerts');
@@ -79,6 +81,16 @@ server {
     location /late { smart_hedge 60s extra=2; proxy_pass http://u; }
     location /deadline { smart_hedge 50ms; smart_timeout 300ms; smart_errors json; proxy_pass http://u; }
     location /grpc { smart_hedge 50ms; grpc_pass grpc://g; }
+
+    smart_hedge_body_size 1500m;
+    proxy_request_buffering off;
+
+    location /memory { smart_hedge 60s extra=2; client_body_buffer_size 8m; proxy_pass http://u; }
+    location /file { smart_hedge 60s extra=2; client_body_buffer_size 16k; proxy_pass http://u; }
+    location /limited { smart_hedge 60s; smart_hedge_body_size 1000; proxy_pass http://u; }
+    location /held { smart_hedge 60s; smart_success_json on; proxy_pass http://u; }
+    location /held_one { smart_hedge 60s; smart_success_json on; proxy_buffering off; proxy_pass http://u; }
+    location /held_soon { smart_hedge 50ms; smart_success_json on; smart_timeout 800ms; proxy_pass http://u; }
 }
 CONF
 }
@@ -290,10 +302,175 @@ sub many {
 }
 
 
+# sent whole with each attempt
+
+sub uploads {
+    for my $size (10, 1000, 4_000_000) {
+        my $body = substr 'an upload ' x ($size / 10 + 1), 0, $size;
+        my $md5 = SmartProtocol::body_md5($body);
+
+        SmartServer::spew("$dir/upload", $body);
+
+        for my $place (qw( memory file )) {
+            my $id = "$place-$size";
+            my $name = "$size bytes, in $place";
+            my ($r) = h3(['-m', 'POST', '-d', "$dir/upload"],
+                         "/$place?id=$id&s=status:503|close|echo");
+
+            is("$r->{code} $r->{status}", '256 200', "$name: three attempts");
+            is(bodies($id), "$md5 $md5 $md5", "$name: each has it all");
+        }
+
+        my ($r) = h3(['-m', 'POST', '-d', "$dir/upload"],
+                     "/soon?id=soon-$size&s=hang|echo",
+                     "/held?id=held-$size&s=body:no|echo",
+                     "/limited?id=limited-$size&s=status:503|echo");
+        my $limited = $size > 1000 ? $md5 : "$md5 $md5";
+
+        is("$r->{code} $r->{status}", '256 200', "$size bytes: a slow primary");
+        is(bodies("soon-$size"), "$md5 $md5", "$size bytes: its hedge has it");
+        is(bodies("held-$size"), "$md5 $md5", "$size bytes: a refused answer");
+        is(bodies("limited-$size"), $limited, "$size bytes: the limit");
+    }
+}
+
+
+# the checksums of what the upstreams have got
+
+sub bodies {
+    my ($id) = @_;
+
+    SmartServer->ctl("cancelled?id=$id&ms=5000");
+
+    return join ' ', map { $_->{body_md5} }
+                     @{ SmartServer->ctl_json("requests?id=$id") };
+}
+
+
+sub held {
+    my $json = '{"time": 1, "pad": "' . 'x' x 59977 . qq("}\n);
+    my $other = 'body:{"time": 2}';
+    my @tests = (
+        ['json:60000|hang', '200 primary 1', $json],
+        ['json:60000;chunked;split:999|hang', '200 primary 1', $json],
+        ['body:no|json:60000', '200 hedge 2', $json],
+        ["json:60000;cut:59999|$other", '200 hedge 2', '{"time": 2}'],
+        ["json:60000;chunked;badchunk|$other", '200 hedge 2', '{"time": 2}'],
+        ['close|json:60000;nolen', '200 hedge 2', $json],
+        ['body:no|body:neither;h:X-Own=1', '200 failed 2', 'neither'],
+    );
+
+    for my $mode (qw( held held_one )) {
+        my $n = 0;
+        my @r = h3([], map { $n++; "/$mode?id=$mode$n&s=" . encoded($_->[0]) }
+                       @tests);
+
+        for my $i (0 .. $#tests) {
+            my ($script, $race, $body) = @{ $tests[$i] };
+            my $h = $r[$i]{headers};
+
+            is("$r[$i]{code} $r[$i]{status} $h->{'x-outcome'}"
+               . ($r[$i]{trailers} =~ /^x-attempts:( \d)$/m ? $1 : ''),
+               "256 $race", "$mode: $script");
+            ok($r[$i]{body} eq $body, "$mode: $script - as it came");
+        }
+
+        is($r[-1]{headers}{'x-own'}, 1, "$mode: the header of the last");
+        is($r[2]{headers}{'x-own'}, undef, "$mode: and of no other");
+    }
+
+    my $slow = 'body:{"time": 3};chunked;split:1,120';
+    my ($won, $late) = h3([], "/held_soon?id=h1&s="
+                              . encoded("$slow|$other"),
+                          '/held_soon?id=h2&s=' . encoded($slow));
+
+    is("$won->{code} $won->{status} $won->{body}", '256 200 {"time": 2}',
+       'a held primary is overtaken');
+    cancelled('h1', 'attempts=2 done=1 cancelled=1 open=0',
+              'a held primary is overtaken - attempts');
+    is("$late->{code} $late->{status}", '256 504',
+       'the deadline covers the bodies');
+    cancelled('h2', 'attempts=2 done=0 cancelled=2 open=0',
+              'the deadline covers the bodies - attempts');
+}
+
+
+sub encoded {
+    my ($script) = @_;
+
+    $script =~ s/([^!-~]|["{}%])/sprintf '%%%02X', ord $1/ge;
+
+    return $script;
+}
+
+
+# a client that is interrupted once something has happened
+
+sub leave {
+    my ($opt, $uri, $when) = @_;
+
+    my $pid = fork // die "fork: $!";
+
+    if (!$pid) {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        exec qw( gtlsclient --disable-early-data --no-quic-dump --no-http-dump
+                 --timeout=20s ), @$opt, '127.0.0.1', $port,
+             "https://localhost:$port$uri"
+            or POSIX::_exit(1);
+    }
+
+    my $happened = $when->();
+
+    kill INT => $pid;
+    waitpid $pid, 0;
+
+    return $happened;
+}
+
+
 sub client_leaves {
+    # larger than what can be sent before it is interrupted
+    truncate_to("$dir/huge", 1_000_000_000);
+
+    my ($worker) = $ngx->worker_pids;
+    my $files = sub {
+        return grep { (readlink $_ // '') =~ m{/temp/body/} }
+               glob "/proc/$worker/fd/*";
+    };
+
+    ok(leave(['-m', 'POST', '-d', "$dir/huge"], '/file?id=c3&s=echo', sub {
+           SmartServer::wait_for($files, 10);
+       }), 'a client that leaves in its upload');
+    ok(SmartServer::wait_for(sub { !$files->() }, 5),
+       'a client that leaves in its upload - no file is left');
+    is(SmartServer->ctl('count?id=c3'), "0\n",
+       'a client that leaves in its upload - nothing is sent');
+
+    for my $uri ('/soon?id=c4&s=hang', '/held_soon?id=c5&s='
+                 . encoded('body:{"time": 3};chunked;split:1,200'))
+    {
+        my ($id) = $uri =~ /id=(\w+)/;
+
+        SmartServer::spew("$dir/upload", 'x' x 100_000);
+        leave(['-m', 'POST', '-d', "$dir/upload"], $uri, sub {
+            SmartServer->ctl("wait?id=$id&event=request&count=2&ms=5000");
+        });
+        cancelled($id, 'attempts=2 done=0 cancelled=2 open=0',
+                  "a client that leaves after its upload, $uri");
+    }
+
     h3(['--exit-on-first-stream-close'], '/soon?id=c1&s=hang',
        '/?id=c2&s=delay:400');
 
     cancelled('c1', 'attempts=2 done=0 cancelled=2 open=0',
               'a client that leaves cancels all');
+}
+
+
+sub truncate_to {
+    my ($file, $size) = @_;
+
+    SmartServer::spew($file, '');
+    truncate $file, $size or die "$file: $!";
 }

@@ -112,7 +112,8 @@ sub one {
 
     my $n = $race =~ /primary/ ? 1 : 2;
 
-    is($r->{headers}{'x-try'}, $n, "$name - its header") if $n && $name !~ /^memcached/;
+    is($r->{headers}{"x-try"}, $n, "$name - its header")
+        if $n && $name !~ /^memcached/;
 
     return if !defined $why;
 

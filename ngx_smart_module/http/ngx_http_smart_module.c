@@ -14,9 +14,6 @@ static ngx_int_t ngx_http_smart_handler(ngx_http_request_t *r);
 static void ngx_http_smart_body_handler(ngx_http_request_t *r);
 static const ngx_smart_hedge_plan_t *ngx_http_smart_plan(
     ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf);
-static const ngx_smart_hedge_plan_t *ngx_http_smart_plan_value(
-    ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf)
-    ngx_http_smart_noinline;
 static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r,
     ngx_http_smart_loc_conf_t *slcf);
 static void ngx_http_smart_cleanup(void *data);
@@ -170,46 +167,10 @@ ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf)
     }
 
     if (slcf->hedge) {
-        return ngx_http_smart_plan_value(r, slcf);
+        return ngx_http_smart_policy_plan(r, slcf);
     }
 
     return (r->method & slcf->methods) ? &slcf->plan : &slcf->other;
-}
-
-
-static const ngx_smart_hedge_plan_t *
-ngx_http_smart_plan_value(ngx_http_request_t *r,
-    ngx_http_smart_loc_conf_t *slcf)
-{
-    ngx_str_t                 value, bad;
-    ngx_smart_parse_error_t   error;
-    ngx_smart_hedge_plan_t   *p;
-
-    if (ngx_http_complex_value(r, slcf->hedge, &value) != NGX_OK) {
-        return NULL;
-    }
-
-    p = ngx_pcalloc(r->pool, sizeof(ngx_smart_hedge_plan_t));
-    if (p == NULL) {
-        return NULL;
-    }
-
-    if (ngx_smart_parse_hedge((char *) value.data, value.len, p, &error)
-        == NGX_SMART_PARSE_INVALID)
-    {
-        bad.data = (u_char *) error.data;
-        bad.len = error.len;
-
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "smart: not hedged, invalid value \"%V\" in "
-                      "\"smart_hedge\", it must be %s",
-                      &bad, error.allowed);
-    }
-
-    p->own_failure = ((r->method & slcf->methods) && p->extra
-                      && slcf->errors == NGX_HTTP_SMART_ERRORS_JSON);
-
-    return p;
 }
 
 

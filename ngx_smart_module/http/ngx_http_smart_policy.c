@@ -55,6 +55,42 @@ ngx_http_smart_policy_now(void)
 }
 
 
+const ngx_smart_hedge_plan_t *
+ngx_http_smart_policy_plan(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf)
+{
+    ngx_str_t                 value, bad;
+    ngx_smart_parse_error_t   error;
+    ngx_smart_hedge_plan_t   *p;
+
+    if (ngx_http_complex_value(r, slcf->hedge, &value) != NGX_OK) {
+        return NULL;
+    }
+
+    p = ngx_pcalloc(r->pool, sizeof(ngx_smart_hedge_plan_t));
+    if (p == NULL) {
+        return NULL;
+    }
+
+    if (ngx_smart_parse_hedge((char *) value.data, value.len, p, &error)
+        == NGX_SMART_PARSE_INVALID)
+    {
+        bad.data = (u_char *) error.data;
+        bad.len = error.len;
+
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "smart: not hedged, invalid value \"%V\" in "
+                      "\"smart_hedge\", it must be %s",
+                      &bad, error.allowed);
+    }
+
+    p->own_failure = ((r->method & slcf->methods) && p->extra
+                      && slcf->errors == NGX_HTTP_SMART_ERRORS_JSON);
+
+    return p;
+}
+
+
 ngx_msec_t
 ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 {

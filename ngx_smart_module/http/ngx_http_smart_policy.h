@@ -39,6 +39,11 @@ struct ngx_http_smart_policy_s {
 /* us, of a clock that does not step */
 uint64_t ngx_http_smart_policy_now(void);
 
+/* the plan of a request whose smart_hedge holds variables; NULL if there is no
+ * memory, and a value that makes no sense is logged and means off */
+const ngx_smart_hedge_plan_t *ngx_http_smart_policy_plan(
+    ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf);
+
 /*
  * The primary began "age" ms ago: decides on the delay, and returns how many
  * ms of it are left; NGX_TIMER_INFINITE if no hedge will ever be due.

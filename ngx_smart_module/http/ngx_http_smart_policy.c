@@ -281,14 +281,6 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     weight = 1;
 
     if (!slcf->fine && ctx->race == NULL) {
-
-        /* the delay is fixed: a sample tells enough of what is never hedged */
-
-        if (slcf->policy->skip) {
-            slcf->policy->skip--;
-            return;
-        }
-
         weight = NGX_HTTP_SMART_POLICY_SAMPLE;
         slcf->policy->skip = weight - 1;
     }

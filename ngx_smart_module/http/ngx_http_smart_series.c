@@ -422,6 +422,14 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 }
 
 
+static ngx_inline ngx_uint_t
+ngx_http_smart_series_seen(ngx_http_smart_upstream_t *su, ngx_str_t *name)
+{
+    return ((uintptr_t) name->data >> 4 ^ (uintptr_t) name->data >> 10)
+           & su->mask;
+}
+
+
 static void
 ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_http_request_t *r, ngx_uint_t result)
@@ -439,7 +447,17 @@ ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     }
 
     su = ngx_http_smart_peer_upstream(r, u->upstream);
-    peer = ngx_http_smart_series_find_peer(su, u->peer.name);
+
+    /* a name of the configuration is known by its address */
+
+    peer = su->peers.elts;
+    peer += su->found[ngx_http_smart_series_seen(su, u->peer.name)];
+
+    if (peer->name.data != u->peer.name->data
+        || peer->name.len != u->peer.name->len)
+    {
+        peer = ngx_http_smart_series_find_peer(su, u->peer.name);
+    }
 
     (void) ngx_atomic_fetch_add(&peer->series->finished[result], 1);
 
@@ -462,8 +480,7 @@ ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
 
     /* names seldom move: their addresses are known after the first time */
 
-    seen = ((uintptr_t) name->data >> 4 ^ (uintptr_t) name->data >> 10)
-           & su->mask;
+    seen = ngx_http_smart_series_seen(su, name);
 
     if (su->seen[seen] == name->data) {
 

@@ -20,7 +20,7 @@ const METHODS = ["get", "head", "put", "post", "patch", "delete", "options"];
 /* how each response comes about: arguments, headers */
 const provoke = {
     200: { s: "type:application/json;"
-              + 'body:{"id":7,"user":{"name":"x","tags":["a"]}}' },
+              + 'body:{"id":7,"time":5,"user":{"name":"x","tags":["a"]}}' },
     "2XX": { s: "status:201;body:{}" },
     304: { etag: true },
     "3XX": { s: "status:302" },

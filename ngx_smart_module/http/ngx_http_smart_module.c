@@ -224,8 +224,13 @@ ngx_http_smart_cleanup(void *data)
 {
     ngx_http_smart_ctx_t  *ctx = data;
 
-    if (ctx->outcome != NGX_HTTP_SMART_PRIMARY) {
+    /* the queue must not keep a timer whose memory goes */
+
+    if (ctx->timer.due) {
         ngx_http_smart_timer_del(&ctx->timer);
+    }
+
+    if (ctx->outcome != NGX_HTTP_SMART_PRIMARY) {
         ngx_http_smart_hedge_close(ctx);
     }
 

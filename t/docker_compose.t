@@ -348,11 +348,15 @@ sub check_running {
         for qw( upstream1 upstream2 upstream3 );
 
     my $nginx = $compose->up('nginx');
+
+    ok($compose->healthy('nginx', 5), 'nginx is healthy')
+        or diag $compose->logs('nginx');
+
+    # not before: a test of the configuration takes the port for a moment
+
     my $output = $compose->in('nginx', @{ $nginx->{set}{cmd} }, '-t');
 
     like($output, qr/test is successful/, 'nginx -t on the very files');
-    ok($compose->healthy('nginx', 5), 'nginx is healthy')
-        or diag $compose->logs('nginx');
 
     $compose->up('load');
     $compose->up('prometheus', root => '/', settings => {

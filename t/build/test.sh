@@ -15,6 +15,10 @@ test_tools="procps curl openssl nghttp2-client prometheus
     chromium fonts-dejavu-core"
 
 
+slow_tests="features hedge_peers stream abort deadline metrics transparent
+    hedge_basic"
+
+
 # Test::Nginx is in Debian's sid alone: unpacked into build/, not installed
 
 test_nginx()
@@ -56,7 +60,19 @@ suite()
     shift
 
     if [ $# -eq 0 ]; then
-        set -- t/*.t
+
+        # those that take longest come first: the others fill the gaps
+
+        for name in $slow_tests; do
+            set -- "$@" "t/$name.t"
+        done
+
+        for file in t/*.t; do
+            case " $* " in
+                *" $file "*) ;;
+                *)           set -- "$@" "$file" ;;
+            esac
+        done
     fi
 
     if [ ! -e "$1" ]; then
@@ -94,7 +110,7 @@ suite()
             *)    printf '%s ' "$word" ;;
         esac
     done
-    printf '%s\n\n' "${PROVE_OPTIONS:--j4} $files"
+    printf '%s\n\n' "${PROVE_OPTIONS:--j6} $files"
 
     ok=0
     state=$out/tap/$stage.state
@@ -103,7 +119,7 @@ suite()
 
     # shellcheck disable=SC2086
     if ! PERL_TEST_HARNESS_DUMP_TAP="$out/tap/$stage" \
-         "$@" "${PROVE_OPTIONS:--j4}" --statefile="$state" --state=save $files
+         "$@" "${PROVE_OPTIONS:--j6}" --statefile="$state" --state=save $files
     then
         # tests compare times, and others ran beside them
 
@@ -315,9 +331,14 @@ sums()
         echo "$skipped skipped"
     fi
 
-    if [ -n "$broken" ]; then
-        echo "failed:$broken"
-    fi
+    # what failed may be far above
+
+    for name in $broken; do
+        echo "failed: $name"
+
+        find "$out/tap/$name" -type f -exec grep -H '^not ok' {} + \
+            2> /dev/null | sed "s|^$out/tap/|    |" | head -n 20
+    done
 
     echo "$passed passed, $failed failed"
 

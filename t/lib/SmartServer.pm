@@ -533,11 +533,23 @@ sub rss_kb {
 }
 
 
+# without those that it has from the master: where it listens, and the channels
+# of processes, which come and go
+
 sub fds {
     my ($self, $pid) = @_;
 
-    return scalar grep { (readlink $_ // '') =~ /^socket:/ }
-                  glob "/proc/$pid/fd/*";
+    my %master = $pid == $self->{pid}
+                 ? () : map { $_ => 1 } sockets($self->{pid});
+
+    return scalar grep { !$master{$_} } sockets($pid);
+}
+
+
+sub sockets {
+    my ($pid) = @_;
+
+    return grep { /^socket:/ } map { readlink $_ // '' } glob "/proc/$pid/fd/*";
 }
 
 

@@ -204,7 +204,8 @@ is said(get('/percentile', 'hang', 'timeout=300')), 'deadline timeout 1',
 is said(get('/percentile', 'hang|body:second', 'timeout=5000')), '- hedge 2',
     'some seconds are enough';
 
-my $m = SmartMetrics->scrape($ngx->addr, '/metrics');
+my $m = SmartMetrics->settle(sub { !$_[0]->identities }, $ngx->addr,
+                             '/metrics');
 is_deeply [$m->errors, $m->contract, $m->identities], [], 'metrics';
 
 $ngx->stop;

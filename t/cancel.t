@@ -5,10 +5,12 @@
 use strict;
 use warnings;
 
+use Digest::MD5 qw( md5_hex );
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/chaos";
+use H2;
 use Test::More;
-use Time::HiRes qw( sleep );
+use Time::HiRes qw( sleep time );
 use SmartDNS;
 use SmartProbe;
 use SmartServer;
@@ -30,7 +32,8 @@ my @ours = split ' ', $ENV{TEST_NGINX_LOAD_MODULES} // '';
 my $ngx = SmartServer->start(
     conf => conf(),
     modules => [$threads ? SmartProbe->probe : (), @ours],
-    main => $threads ? 'thread_pool default threads=1;' : '',
+    main => $threads ? 'thread_pool default threads=1;'
+                       . 'thread_pool other threads=1;' : '',
 );
 
 my $id = 0;
@@ -50,6 +53,7 @@ SKIP: {
     skip 'no threads, or no probe', 1 if !$threads;
 
     in_thread();
+    writing();
 }
 
 
@@ -329,6 +333,118 @@ sub in_thread {
 }
 
 
+# The only thread sleeps before it writes what came of primaries, which are held
+# and lose meanwhile; hedges have threads of their own.
+
+sub writing {
+    my $primary = 's=delay:250;json:9000;chunked;split:3000,' . LONG;
+    my $hedge = 'delay:250;type:application/json;body:{"b": 2}';
+    my $clog = 1500;
+
+    my %tests = (
+        'kept alive' => { hedge => $hedge, body => '{"b": 2}' },
+        'a cached answer' => { hedge => 'hang', body => '{"c": 3}' },
+        'redirected' => { hedge => "$hedge;h:X-Accel-Redirect=/moved",
+                          body => "moved\n" },
+        'replaced' => { hedge => "$hedge;h:ETag=\"x\"", body => "gone\n",
+                        headers => ['If-Match' => '"y"'] },
+        'deadline' => { hedge => 'hang', args => '&timeout=500',
+                        log => '504 timeout 2' },
+        'left in the body' => { hedge => 'delay:250;json:60000', leave => 1,
+                                args => '&rate=1k' },
+        'left after it' => { hedge => $hedge, body => '{"b": 2}', leave => 1 },
+    );
+
+    my $h2 = H2->connect($ngx->addr(2));
+
+    for my $name (sort keys %tests) {
+        my $t = $tests{$name};
+
+        $t->{id} = ++$id;
+        $t->{uri} = "/written/$id";
+        $t->{client} = $ngx->connect;
+        $t->{client}->request("$t->{uri}?id=$id&$primary|"
+                              . escape($t->{hedge}) . ($t->{args} // ''),
+                              headers => $t->{headers});
+    }
+
+    my $h2_id = ++$id;
+    my $stream = $h2->request("/written/$id?id=$id&$primary|"
+                              . escape($hedge));
+    $h2->pump(0.01);
+
+    SmartServer->ctl("wait?id=$_&event=request&ms=5000")
+        for $h2_id, map { $_->{id} } values %tests;
+
+    is($ngx->get("$tests{'a cached answer'}{uri}?id=" . ++$id . '&s='
+                 . escape('body:{"c": 3}'))->{body}, '{"c": 3}',
+       'writing: another request fills the cache');
+
+    is($ngx->get("/clog/$clog")->{status}, 204, 'writing: the thread is busy');
+
+    for my $name (sort keys %tests) {
+        my $t = $tests{$name};
+        my $head = $t->{client}->read_header;
+
+        if ($t->{leave} && !defined $t->{body}) {
+            is($t->{client}->read_body(limit => 500)->{size}, 500,
+               "writing, $name: a part of the answer");
+
+        } else {
+            my $body = $t->{client}->read_body;
+
+            is($body->{body}, $t->{body}, "writing, $name: the answer")
+                if defined $t->{body};
+            cmp_ok($body->{ms}, '<', $clog, "writing, $name: at once");
+        }
+
+        $t->{client}->reset if $t->{leave};
+    }
+
+    $h2->wait($stream, 5);
+    is($h2->stream($stream)->{md5}, md5_hex('{"b": 2}'),
+       'writing, HTTP/2: the answer');
+
+    for my $name (sort keys %tests) {
+        my $t = $tests{$name};
+
+        # nginx closes the connection of an answer that a filter has replaced
+        next if $t->{leave} || $name eq 'replaced';
+
+        $t->{client}->request("/next/?id=" . ++$id . "&s=body:next");
+
+        is($t->{client}->read_header->{status}, 200,
+           "writing, $name: the next request");
+        is($t->{client}->read_body->{body}, 'next', 'is answered');
+        $t->{client}->close;
+    }
+
+    $stream = $h2->request("/next/?id=" . ++$id . "&s=body:next");
+    $h2->wait($stream, 5);
+    is($h2->stream($stream)->{md5}, md5_hex('next'),
+       'writing, HTTP/2: the next one');
+    $h2->close;
+
+    for my $name (sort keys %tests) {
+        my $log = $tests{$name}{log} // '\d+ hedge 2';
+
+        like(logged($tests{$name}{id}), qr/^$log /, "writing, $name: log");
+    }
+
+    is(ask($tests{'kept alive'}{uri}, 'body:new')->{body}, '{"b": 2}',
+       "writing: the hedge's answer is cached");
+}
+
+
+sub escape {
+    my ($text) = @_;
+
+    $text =~ s/([^!-~]|["{}%])/sprintf '%%%02X', ord $1/ge;
+
+    return $text;
+}
+
+
 sub conf {
     my $aio = $threads ? <<'CONF' : '';
     location /aio/ {
@@ -341,10 +457,35 @@ sub conf {
         proxy_pass http://three;
     }
     location = /clog { smart_hedge off; probe_clog 600ms; }
+    location = /clog/1500 { smart_hedge off; probe_clog 1500ms; }
+
+    location /written/ {
+        smart_hedge 100ms;
+        smart_timeout $arg_timeout;
+        smart_success_json on;
+        limit_rate $arg_rate;
+        error_page 412 = /gone;
+        aio threads=$pool;
+        aio_write on;
+        proxy_cache c;
+        proxy_cache_key $uri;
+        proxy_cache_valid any 1m;
+        proxy_buffers 4 1k;
+        proxy_buffer_size 1k;
+        proxy_busy_buffers_size 2k;
+        proxy_http_version 1.1;
+        proxy_pass http://three;
+    }
+    location = /moved { return 200 "moved\n"; }
+    location = /gone { return 410 "gone\n"; }
 CONF
 
     return <<"CONF";
-log_format smart 'id=\$arg_id \$status \$smart_outcome \$smart_attempts '
+map \$request_uri \$id {
+    "~[?&]id=([0-9]+)"  \$1;
+}
+
+log_format smart 'id=\$id \$status \$smart_outcome \$smart_attempts '
                  '\$upstream_addr';
 access_log %%DIR%%/logs/access.log smart;
 
@@ -369,6 +510,13 @@ map \$which:\$uri \$name {
     "~^2:/resolve/.*/(.*)"   \$1.test;
 }
 
+# the primary's; and that of hedges, and of what a winner does
+map \$smart_attempt:\$smart_winner \$pool {
+    volatile;
+    0:       default;
+    default  other;
+}
+
 upstream three {
     server \$TEST_NGINX_UP1 max_fails=0;
     server \$TEST_NGINX_UP2 max_fails=0;
@@ -378,6 +526,7 @@ upstream three {
 
 server {
     listen 127.0.0.1:%%PORT%%;
+    listen 127.0.0.1:%%PORT_2%% http2;
 
     location /resolve/ {
         smart_hedge 50ms;

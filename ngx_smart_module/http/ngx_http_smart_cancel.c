@@ -14,6 +14,13 @@ static void ngx_http_smart_cancel_primary(ngx_http_request_t *r,
 static void ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
 static void ngx_http_smart_cancel_late(ngx_http_request_t *r);
+static void ngx_http_smart_cancel_release(ngx_http_request_t *r);
+
+#if (NGX_THREADS)
+static void ngx_http_smart_cancel_detach(ngx_http_request_t *r,
+    ngx_event_pipe_t *p);
+static void ngx_http_smart_cancel_written(ngx_event_t *ev);
+#endif
 
 
 void
@@ -64,12 +71,16 @@ ngx_http_smart_cancel_primary(ngx_http_request_t *r,
         ngx_http_smart_peer_charge(r, ctx->delay);
         ngx_http_smart_cache_keep_error(r);
 
+#if (NGX_THREADS)
+
+        if (r->aio && u->pipe && u->pipe->writing) {
+            ngx_http_smart_cancel_detach(r, u->pipe);
+        }
+
+#endif
+
         r->main->count++;
         (*u->cleanup)(r);
-
-        if (r->aio && ctx->race) {
-            ctx->race->writing = 1;
-        }
     }
 
     ngx_http_smart_main_wait(r);
@@ -139,9 +150,71 @@ ngx_http_smart_cancel_late(ngx_http_request_t *r)
 
     ngx_http_smart_cancel_hedge(r, a->post.data, a);
 
+    ngx_http_smart_cancel_release(r);
+}
+
+
+/* drops a reference for which a termination of the request may have waited */
+static void
+ngx_http_smart_cancel_release(ngx_http_request_t *r)
+{
     if (r->connection->error) {
         (void) ngx_http_post_request(r->main, NULL);
     }
 
     ngx_http_finalize_request(r, NGX_DONE);
 }
+
+
+#if (NGX_THREADS)
+
+/*
+ * A thread is writing what the primary has held to a file.  Both belong to the
+ * request, which stays until the thread has ended, but nothing else waits for
+ * that: the winner may have a thread of its own.
+ */
+static void
+ngx_http_smart_cancel_detach(ngx_http_request_t *r, ngx_event_pipe_t *p)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "smart cancel while a thread writes");
+
+    p->temp_file->file.thread_task->event.handler =
+                                                ngx_http_smart_cancel_written;
+    r->main->count++;
+    r->aio = 0;
+}
+
+
+static void
+ngx_http_smart_cancel_written(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ev->data;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "smart cancel written: \"%V?%V\"", &r->uri, &r->args);
+
+    if (ev->timedout) {
+        ngx_log_error(NGX_LOG_ALERT, c->log, 0,
+                      "thread operation took too long");
+        ev->timedout = 0;
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    r->main->blocked--;
+
+    ngx_http_smart_cancel_release(r);
+    ngx_http_run_posted_requests(c);
+}
+
+#endif

@@ -120,7 +120,7 @@ ngx_http_smart_hedge_expire(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         return;
     }
 
-    if (r->aio || ngx_http_smart_hedge_race(ctx) == NULL) {
+    if ((r->aio && !ctx->begun) || ngx_http_smart_hedge_race(ctx) == NULL) {
         (void) ngx_http_smart_timer_set(ctx->conf->timers, &ctx->timer,
                                     ngx_current_msec + NGX_HTTP_SMART_AGAIN,
                                     r->pool);

@@ -53,7 +53,6 @@ struct ngx_http_smart_race_s {
     ngx_http_event_handler_pt     read_event_handler;
     ngx_http_smart_attempt_t     *winner;      /* a hedge, or NULL */
     unsigned                      merged:1;    /* upstream states */
-    unsigned                      writing:1;   /* a thread, for a loser */
 
     /* hedges that would have been sent, and when; us, of the primary's age */
     ngx_uint_t                    ndry;

@@ -425,19 +425,6 @@ ngx_http_smart_main_finisher(ngx_http_request_t *r)
     ctx = ngx_http_smart_find_ctx(r);
     rc = ctx->race->rc;
 
-    if (ctx->race->writing) {
-
-        /* the thread's file is the request's: its end calls this again */
-
-        if (r->aio) {
-            return;
-        }
-
-        ctx->race->writing = 0;
-
-        (void) ngx_http_post_request(r, NULL);
-    }
-
     r->write_event_handler = ngx_http_request_empty_handler;
 
     if (!r->header_sent
@@ -477,10 +464,6 @@ ngx_http_smart_main_redirector(ngx_http_request_t *r)
 
     ctx = ngx_http_smart_ctx(r);
     u = ctx->race->winner->request->upstream;
-
-    if (ctx->race->writing && r->aio) {
-        return;
-    }
 
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_http_request_empty_handler;

@@ -324,6 +324,12 @@ ngx_smart_cell_put(ngx_smart_cell_cursor_t *c, const char *data, size_t len)
 {
     size_t  n, piece;
 
+    if (data && len <= (size_t) (c->end - c->pos)) {
+        memcpy(c->pos, data, len);
+        c->pos += len;
+        return len;
+    }
+
     for (n = 0; n < len; n += piece) {
 
         piece = ngx_smart_cell_piece(c, len - n);

@@ -14,6 +14,12 @@
 /* the longest name of a parameter, as it is encoded, that is decoded */
 #define NGX_SMART_REDACT_NAME  512
 
+/* what ends a part of a URL, or makes a name need a closer look, as bits */
+#define NGX_SMART_REDACT_SCHEME     0x01
+#define NGX_SMART_REDACT_AUTHORITY  0x02
+#define NGX_SMART_REDACT_PARAMETER  0x04
+#define NGX_SMART_REDACT_PLAIN      0x08
+
 #define NGX_SMART_REDACT_MARK      "\xe2\x80\xa6"
 #define NGX_SMART_REDACT_MARK_LEN  3
 
@@ -59,6 +65,20 @@ const ngx_smart_redact_name_t  ngx_smart_redact_names[] = {
     ngx_smart_redact_name("X-Amz-Security-Token")
 };
 
+static const unsigned char  ngx_smart_redact_ends[256] = {
+    ['\0'] = NGX_SMART_REDACT_PLAIN,
+    [' '] = NGX_SMART_REDACT_PLAIN,
+    ['#'] = NGX_SMART_REDACT_SCHEME|NGX_SMART_REDACT_AUTHORITY,
+    ['%'] = NGX_SMART_REDACT_PLAIN,
+    ['&'] = NGX_SMART_REDACT_PARAMETER,
+    ['+'] = NGX_SMART_REDACT_PLAIN,
+    ['/'] = NGX_SMART_REDACT_SCHEME|NGX_SMART_REDACT_AUTHORITY,
+    [':'] = NGX_SMART_REDACT_SCHEME,
+    [';'] = NGX_SMART_REDACT_PARAMETER,
+    ['?'] = NGX_SMART_REDACT_SCHEME|NGX_SMART_REDACT_AUTHORITY,
+    ['['] = NGX_SMART_REDACT_PLAIN
+};
+
 const unsigned  ngx_smart_redact_names_n =
     sizeof(ngx_smart_redact_names) / sizeof(ngx_smart_redact_names[0]);
 
@@ -75,8 +95,8 @@ static void ngx_smart_redact_put(ngx_smart_redact_text_t *t, const char *p,
     size_t len);
 static size_t ngx_smart_redact_append(char *to, size_t size, size_t n,
     const char *p, size_t len);
-static size_t ngx_smart_redact_find(const char *p, size_t len,
-    const char *set);
+static size_t ngx_smart_redact_find(const char *p, size_t len, char c);
+static size_t ngx_smart_redact_end(const char *p, size_t len, unsigned part);
 static int ngx_smart_redact_scheme(const char *p, size_t len);
 static char ngx_smart_redact_lower(char c);
 
@@ -96,7 +116,7 @@ ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
     t.size = size;
 
     p = url;
-    end = url + ngx_smart_redact_find(url, len, "#");
+    end = url + ngx_smart_redact_find(url, len, '#');
 
     /* also of what is no URL otherwise */
 
@@ -108,7 +128,7 @@ ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
         p = parts.userinfo + parts.userinfo_len;
     }
 
-    path = ngx_smart_redact_find(p, (size_t) (end - p), "?");
+    path = ngx_smart_redact_find(p, (size_t) (end - p), '?');
     ngx_smart_redact_copy(&t, p, path);
     p += path;
 
@@ -138,13 +158,14 @@ ngx_smart_redact_query(ngx_smart_redact_text_t *t, const char *p,
 
     while (p < end && !t->full) {
 
-        len = ngx_smart_redact_find(p, (size_t) (end - p), "&;");
-        name = ngx_smart_redact_find(p, len, "=");
+        len = ngx_smart_redact_end(p, (size_t) (end - p),
+                                   NGX_SMART_REDACT_PARAMETER);
+        name = ngx_smart_redact_find(p, len, '=');
 
         if (name < len && ngx_smart_redact_secret(p, name, names, n)) {
             ngx_smart_redact_copy(t, p, name + 1);
             ngx_smart_redact_copy(t, "REDACTED", 8);
-            p += ngx_smart_redact_find(p, (size_t) (end - p), "&");
+            p += ngx_smart_redact_find(p, (size_t) (end - p), '&');
 
         } else {
             ngx_smart_redact_copy(t, p, len);
@@ -170,7 +191,9 @@ ngx_smart_redact_secret(const char *p, size_t len,
         return 1;
     }
 
-    if (len > sizeof(decoded)) {
+    if (len > sizeof(decoded)
+        || ngx_smart_redact_end(p, len, NGX_SMART_REDACT_PLAIN) == len)
+    {
         return 0;
     }
 
@@ -189,7 +212,7 @@ ngx_smart_redact_secret(const char *p, size_t len,
         len--;
     }
 
-    first = ngx_smart_redact_find(text, len, "[");
+    first = ngx_smart_redact_find(text, len, '[');
 
     if (ngx_smart_redact_listed(text, first, names, n)) {
         return 1;
@@ -325,7 +348,7 @@ ngx_smart_redact_split(const char *url, size_t len,
     p = url;
     end = url + len;
     bad = 0;
-    n = ngx_smart_redact_find(p, len, ":/?#");
+    n = ngx_smart_redact_end(p, len, NGX_SMART_REDACT_SCHEME);
 
     if (n + 3 <= len && memcmp(p + n, "://", 3) == 0) {
         bad = !ngx_smart_redact_scheme(p, n);
@@ -337,25 +360,26 @@ ngx_smart_redact_split(const char *url, size_t len,
         p += 2;
     }
 
-    n = ngx_smart_redact_find(p, (size_t) (end - p), "/?#");
+    n = ngx_smart_redact_end(p, (size_t) (end - p),
+                             NGX_SMART_REDACT_AUTHORITY);
 
     parts->rest = p + n;
     parts->rest_len = (size_t) (end - p) - n;
 
-    for (i = n; i; i--) {
-        if (p[i - 1] == '@') {
-            parts->userinfo = p;
-            parts->userinfo_len = i - 1;
-            p += i;
-            n -= i;
-            break;
-        }
+    if (ngx_smart_redact_find(p, n, '@') < n) {
+
+        for (i = n; p[i - 1] != '@'; i--) { /* void */ }
+
+        parts->userinfo = p;
+        parts->userinfo_len = i - 1;
+        p += i;
+        n -= i;
     }
 
     parts->host = p;
 
     if (n && *p == '[') {
-        i = ngx_smart_redact_find(p, n, "]");
+        i = ngx_smart_redact_find(p, n, ']');
 
         if (i == n) {
             return -1;
@@ -364,7 +388,7 @@ ngx_smart_redact_split(const char *url, size_t len,
         parts->host_len = i + 1;
 
     } else {
-        parts->host_len = ngx_smart_redact_find(p, n, ":");
+        parts->host_len = ngx_smart_redact_find(p, n, ':');
     }
 
     if (parts->host_len < n) {
@@ -417,39 +441,50 @@ ngx_smart_redact_append(char *to, size_t size, size_t n, const char *p,
 {
     size_t  i;
 
-    for (i = 0; i < len && n < size; i++) {
-        to[n++] = ngx_smart_redact_lower(p[i]);
+    if (len > size - n) {
+        len = size - n;
     }
 
-    return n;
+    for (i = 0; i < len; i++) {
+        to[n + i] = ngx_smart_redact_lower(p[i]);
+    }
+
+    return n + len;
 }
 
 
-/* where one of the bytes is, or the length */
+/* where the byte is, or the length */
 static size_t
-ngx_smart_redact_find(const char *p, size_t len, const char *set)
+ngx_smart_redact_find(const char *p, size_t len, char c)
 {
-    size_t       i;
-    const char  *c;
+    const char  *found;
 
     if (len == 0) {
         return 0;
     }
 
-    if (set[1] == '\0') {
-        c = memchr(p, set[0], len);
-        return c ? (size_t) (c - p) : len;
-    }
+    found = memchr(p, c, len);
+
+    return found ? (size_t) (found - p) : len;
+}
+
+
+/* where the part ends, or the length */
+static size_t
+ngx_smart_redact_end(const char *p, size_t len, unsigned part)
+{
+    size_t                i;
+    const unsigned char  *u;
+
+    u = (const unsigned char *) p;
 
     for (i = 0; i < len; i++) {
-        for (c = set; *c; c++) {
-            if (p[i] == *c) {
-                return i;
-            }
+        if (ngx_smart_redact_ends[u[i]] & part) {
+            break;
         }
     }
 
-    return len;
+    return i;
 }
 
 

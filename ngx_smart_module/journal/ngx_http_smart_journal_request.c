@@ -22,6 +22,7 @@ typedef struct {
 
 /* where the texts of a record are put together, one request at a time */
 typedef struct {
+    char    raw[NGX_SMART_RECORD_MAX_URL];   /* as the client sent it */
     char    url[NGX_SMART_RECORD_MAX_URL];
     char    website[NGX_SMART_RECORD_MAX_WEBSITE];
     char    trace_id[NGX_SMART_RECORD_TRACE_ID];
@@ -46,6 +47,8 @@ static void ngx_http_smart_journal_trace_id(ngx_http_request_t *r,
 static void ngx_http_smart_journal_end(ngx_http_request_t *r,
     ngx_http_smart_journal_main_conf_t *jmcf, uint32_t slot,
     int64_t duration);
+static void ngx_http_smart_journal_upstream(ngx_http_request_t *r,
+    ngx_http_smart_journal_main_conf_t *jmcf, ngx_smart_record_text_t *text);
 static int32_t ngx_http_smart_journal_number(ngx_http_request_t *r,
     ngx_int_t index);
 static ngx_int_t ngx_http_smart_journal_index(ngx_conf_t *cf,
@@ -293,9 +296,13 @@ ngx_http_smart_journal_url(ngx_http_request_t *r,
 
     url->len = scheme.len + 3 + authority.len + r->unparsed_uri.len;
 
-    url->data = ngx_pnalloc(r->pool, url->len);
-    if (url->data == NULL) {
-        return NGX_ERROR;
+    url->data = (u_char *) ngx_http_smart_journal_texts.raw;
+
+    if (url->len > sizeof(ngx_http_smart_journal_texts.raw)) {
+        url->data = ngx_pnalloc(r->pool, url->len);
+        if (url->data == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     p = ngx_cpymem(url->data, scheme.data, scheme.len);
@@ -422,7 +429,6 @@ ngx_http_smart_journal_end(ngx_http_request_t *r,
     ngx_uint_t                  status;
     ngx_connection_t           *c;
     ngx_smart_record_t          record;
-    ngx_http_variable_value_t  *vv;
 
     ngx_memzero(&record, sizeof(ngx_smart_record_t));
 
@@ -455,17 +461,38 @@ ngx_http_smart_journal_end(ngx_http_request_t *r,
         record.winner = ngx_http_smart_journal_number(r, jmcf->winner_index);
     }
 
-    if (r->upstream_states) {
-
-        vv = ngx_http_get_flushed_variable(r, jmcf->upstream_index);
-
-        if (vv && !vv->not_found) {
-            record.upstream.data = (char *) vv->data;
-            record.upstream.len = vv->len;
-        }
-    }
+    ngx_http_smart_journal_upstream(r, jmcf, &record.upstream);
 
     ngx_http_smart_journal_zone_end(jmcf, slot, &record);
+}
+
+
+/* $upstream_addr, which need not be put together where there is only one */
+static void
+ngx_http_smart_journal_upstream(ngx_http_request_t *r,
+    ngx_http_smart_journal_main_conf_t *jmcf, ngx_smart_record_text_t *text)
+{
+    ngx_http_upstream_state_t  *state;
+    ngx_http_variable_value_t  *vv;
+
+    if (r->upstream_states == NULL) {
+        return;
+    }
+
+    state = r->upstream_states->elts;
+
+    if (r->upstream_states->nelts == 1 && state->peer) {
+        text->data = (char *) state->peer->data;
+        text->len = state->peer->len;
+        return;
+    }
+
+    vv = ngx_http_get_flushed_variable(r, jmcf->upstream_index);
+
+    if (vv && !vv->not_found) {
+        text->data = (char *) vv->data;
+        text->len = vv->len;
+    }
 }
 
 

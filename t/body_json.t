@@ -251,6 +251,24 @@ for my $range (['0-3', '{"ti'], ['-3', "1}\n"], ['5-', "e\": 1}\n"],
     is($got->{status}, 502, 'a cut body as the last is a bad gateway');
     is($got->{headers}{'x-cut'}, undef, 'nothing of its header remains');
 
+    for my $uri (qw( /on /unbuffered )) {
+        my $cut = 'body:{"a": 1};h:X-Cut=1;cut:3';
+
+        $got = request($uri, $cut, $cut);
+        is($got->{status}, 502, "$uri: all are cut");
+        is($got->{headers}{'x-cut'}, undef, 'nothing of their headers');
+
+        $got = request("$uri/soon", "bodydelay:150;$cut", 'close');
+        is($got->{status}, 502, "$uri: the last one, a primary, is cut");
+        is($got->{headers}{'x-cut'}, undef, 'nothing of its header');
+        is($got->{headers}{'x-race'}, 'failed 2 ', 'there was a hedge');
+
+        $got = request("$uri/problem", $cut, $cut);
+        is($got->{status}, 502, "$uri: smart_errors");
+        like($got->{body}, qr/"failures": ?\["connection closed", ?"connection c/,
+             'says why');
+    }
+
     $got = request('/on', 'body:{"a": 1};cut:3', 'hang', timeout => 5);
     is($got->{status}, 504, 'the last one timed out');
 
@@ -409,6 +427,7 @@ server {
     location /on {
         proxy_pass http://u;
         location /on/problem { smart_errors json; proxy_pass http://u; }
+        location /on/soon { smart_hedge 50ms; proxy_pass http://u; }
     }
 
     location /unbuffered {
@@ -419,6 +438,8 @@ server {
             smart_errors json;
             proxy_pass http://u;
         }
+
+        location /unbuffered/soon { smart_hedge 50ms; proxy_pass http://u; }
     }
 
     location /small   { smart_success_buffer 1k; proxy_pass http://u; }

@@ -54,6 +54,21 @@ my @tests = (
      $longer, 'invalid JSON'],
 );
 
+# what every attempt does, and which of them ends last
+
+my $whole = 'body:{"time": 1}%0A%0A%0A;cut:11';
+my @broken = (
+    ['cut, twice', 'json:60000;cut:100|json:60000;cut:59999', '/'],
+    ['cut at once, twice', 'json:60000;cut:0|json:60000;cut:0', '/'],
+    ['cut after all that matters, twice', "$whole|$whole", '/'],
+    ['reset, twice', 'json:60000;cut:100;reset|json:60000;cut:100;reset', '/'],
+    ['refused, then cut', 'body:first|json:60000;cut:100', '/'],
+    ['cut, the primary last', 'split:25,50;json:60;cut:50|close', '/soon'],
+    ['cut after all that matters, the primary last',
+     "bodydelay:120;$whole|$whole", '/soon'],
+    ['cut, and nothing else', $whole, '/alone'],
+);
+
 my $id = 0;
 
 for my $protocol (qw( fastcgi uwsgi scgi memcached )) {
@@ -89,6 +104,10 @@ sub protocol {
         }
     }
 
+    for my $mode ($protocol =~ /cgi$|uwsgi/ ? ('', '/unbuffered') : ('')) {
+        all_broken($ngx, "$protocol$mode", $mode, @$_) for @broken;
+    }
+
     is(SmartServer->ctl('busy?ms=900'), "0\n",
        "$protocol: nothing is left at the upstream");
     $ngx->stop(name => "$protocol: no connection is left");
@@ -100,10 +119,9 @@ sub one {
 
     my $mark = length $ngx->error_log;
 
-    $script =~ s/([^!-~]|["{}%])/sprintf '%%%02X', ord $1/ge;
     $id++;
 
-    my $r = $ngx->get("$uri?id=b$id&s=$script");
+    my $r = $ngx->get("$uri?id=b$id&s=" . escape($script));
 
     is("$r->{status} $r->{headers}{'x-race'}", "200 $race", $name);
     is($r->{complete}, 1, "$name - complete");
@@ -122,6 +140,58 @@ sub one {
 }
 
 
+# nothing of such an answer is passed on, or kept
+
+sub all_broken {
+    my ($ngx, $protocol, $mode, $name, $script, $uri) = @_;
+
+    my $tries = $uri eq '/alone' ? 1 : 2;
+    my $answer = escape($script);
+    my $why = $protocol eq 'grpc' ? 'invalid \\w+' : 'connection closed';
+
+    $name = "$protocol, $name";
+    $id++;
+
+    my $r = $ngx->get("$mode$uri?id=b$id&s=$answer");
+
+    is("$r->{status} $r->{headers}{'x-race'}", "502 failed $tries", $name);
+    like($r->{body}, qr/<h1>502 Bad Gateway/, "$name - nginx's page");
+    is($r->{headers}{'x-try'}, undef, "$name - nothing of a header");
+
+    $id++;
+    $r = $ngx->get("$mode/problem$uri?id=b$id&s=$answer");
+
+    is("$r->{status} $r->{headers}{'x-race'}", "502 failed $tries",
+       "$name - smart_errors");
+    like($r->{body}, $tries == 1 ? qr/<h1>502 Bad Gateway/
+                     : qr/"failures": ?\[(?:"(?:$why|invalid JSON)",? ?){2}\]/,
+         "$name - a problem document");
+
+    return if $protocol =~ /grpc|memcached/ || $mode;
+
+    $id++;
+
+    my $cached = "/cache$uri$id";
+
+    $ngx->get("$cached?id=b$id&s=$answer");
+
+    $id++;
+    $r = $ngx->get("$cached?id=b$id&s=" . escape(HEDGE));
+
+    is("$r->{status} $r->{headers}{'x-cache'} $r->{body}",
+       '200 MISS {"time": 2}', "$name - is not cached");
+}
+
+
+sub escape {
+    my ($text) = @_;
+
+    $text =~ s/([^!-~]|["{}%])/sprintf '%%%02X', ord $1/ge;
+
+    return $text;
+}
+
+
 sub conf {
     my ($protocol, $pass) = @_;
 
@@ -130,9 +200,26 @@ ${protocol}_param REQUEST_METHOD \$request_method;
 ${protocol}_param REQUEST_URI    \$request_uri;
 ${protocol}_param CONTENT_LENGTH \$content_length;
 CONF
-    my $unbuffered = $params ? "location /unbuffered/ { ${protocol}_buffering"
-                               . " off; $pass location /unbuffered/soon {"
-                               . " smart_hedge 50ms; $pass } }" : '';
+    my $cache = "${protocol}_cache c; ${protocol}_cache_valid 200 1m;"
+              . "${protocol}_cache_key \$document_uri;";
+    my $path = $params ? "${protocol}_cache_path %%DIR%%/cache keys_zone=c:1m;"
+                       : '';
+    my @locations;
+
+    for my $mode (['', ''], ['/unbuffered', "${protocol}_buffering off;"]) {
+        for my $kind (['/', ''], ['/soon', 'smart_hedge 50ms;'],
+                      ['/alone', 'smart_hedge off; smart_timeout 10s;'])
+        {
+            my ($uri, $is) = ($kind->[0], "$mode->[1] $kind->[1] $pass");
+
+            push @locations, "location $mode->[0]$uri { $is }",
+                "location $mode->[0]/problem$uri { smart_errors json; $is }";
+            push @locations, "location /cache$uri { $cache $is }"
+                if $params && $mode->[0] eq '';
+        }
+
+        last if !$params;
+    }
 
     return <<"CONF";
 upstream u {
@@ -140,10 +227,13 @@ upstream u {
     server \$TEST_NGINX_PEER2 max_fails=0;
 }
 
+$path
+
 ${protocol}_next_upstream off;
 $params
 
 add_header X-Race "\$smart_outcome \$smart_attempts" always;
+add_header X-Cache \$upstream_cache_status always;
 
 smart_hedge          60s;
 smart_hedge_budget   off;
@@ -155,9 +245,7 @@ server {
 
     set \$memcached_key \$request_uri;
 
-    location /     { $pass }
-    location /soon { smart_hedge 50ms; $pass }
-    $unbuffered
+    @locations
 }
 CONF
 }

@@ -432,21 +432,22 @@ ngx_http_smart_hold_end(ngx_http_request_t *r, ngx_http_smart_attempt_t *a,
 
     hold = a->hold;
 
+    if (rc == NGX_OK && !hold->over && hold->length != -1
+        && hold->body.size < (size_t) hold->length)
+    {
+        /* of FastCGI, nginx takes that for an end */
+
+        ngx_http_smart_hold_refuse(hold->ctx, a, "connection closed", NULL);
+        ngx_http_smart_hold_drop(r, a);
+
+        return NGX_ERROR;
+    }
+
     if (rc == NGX_OK) {
 
         if (!hold->over) {
-
-            if (hold->length != -1 && hold->body.size < (size_t) hold->length)
-            {
-                /* of FastCGI, nginx takes that for an end */
-                why = "connection closed";
-                pointer = NULL;
-
-            } else {
-                why = ngx_http_smart_copy_judge(&hold->body,
-                                                hold->ctx->conf->json,
-                                                &pointer);
-            }
+            why = ngx_http_smart_copy_judge(&hold->body, hold->ctx->conf->json,
+                                            &pointer);
 
             if (why) {
                 ngx_http_smart_hold_refuse(hold->ctx, a, why, pointer);

@@ -23,7 +23,7 @@ static void ngx_http_smart_finalize_request(ngx_http_request_t *r,
 static void ngx_http_smart_primary_judged(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_smart_primary_lost(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx);
+    ngx_http_smart_ctx_t *ctx, ngx_int_t rc);
 
 static ngx_int_t ngx_http_smart_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_smart_init_module(ngx_cycle_t *cycle);
@@ -432,7 +432,7 @@ ngx_http_smart_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     ngx_http_smart_attempt_failed(ctx, 0, rc, 0);
-    ngx_http_smart_primary_lost(r, ctx);
+    ngx_http_smart_primary_lost(r, ctx, rc);
 }
 
 
@@ -465,9 +465,10 @@ ngx_http_smart_primary_judged(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     default:
 
-        if (rc < NGX_HTTP_SPECIAL_RESPONSE
-            || rc == NGX_HTTP_REQUEST_TIME_OUT
-            || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST)
+        if (rc != NGX_OK
+            && (rc < NGX_HTTP_SPECIAL_RESPONSE
+                || rc == NGX_HTTP_REQUEST_TIME_OUT
+                || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST))
         {
             (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_ABORT, 0);
             return;
@@ -478,12 +479,13 @@ ngx_http_smart_primary_judged(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
         break;
     }
 
-    ngx_http_smart_primary_lost(r, ctx);
+    ngx_http_smart_primary_lost(r, ctx, rc);
 }
 
 
 static void
-ngx_http_smart_primary_lost(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
+ngx_http_smart_primary_lost(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
+    ngx_int_t rc)
 {
     ngx_int_t             action;
     ngx_http_upstream_t  *u;
@@ -498,6 +500,12 @@ ngx_http_smart_primary_lost(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
     }
 
     action = ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_FAILURE, 0);
+
+    if (action == NGX_SMART_HEDGE_PASS && rc == NGX_OK && !ctx->held) {
+
+        /* cut, which nginx does not know: there is nothing to pass on */
+        action = NGX_SMART_HEDGE_FAIL;
+    }
 
     if (action != NGX_SMART_HEDGE_PARK && action != NGX_SMART_HEDGE_FAIL) {
         return;

@@ -7,10 +7,6 @@
 #include "ngx_smart_hedge.h"
 
 
-#define NGX_SMART_HEDGE_BEGUN    0x01
-#define NGX_SMART_HEDGE_DECIDED  0x02
-
-
 typedef struct {
     ngx_smart_hedge_action_t  *actions;
     size_t                     n;
@@ -33,16 +29,6 @@ static void ngx_smart_hedge_add(ngx_smart_hedge_out_t *out,
     ngx_smart_hedge_action_e type, unsigned attempt, uint64_t time);
 static unsigned ngx_smart_hedge_left(const ngx_smart_hedge_t *h,
     const ngx_smart_hedge_plan_t *plan);
-
-
-void
-ngx_smart_hedge_init(ngx_smart_hedge_t *h)
-{
-    h->alive = 0;
-    h->started = 0;
-    h->winner = NGX_SMART_HEDGE_NO_WINNER;
-    h->flags = 0;
-}
 
 
 size_t
@@ -102,30 +88,6 @@ ngx_smart_hedge_feed(ngx_smart_hedge_t *h, const ngx_smart_hedge_plan_t *plan,
 }
 
 
-void
-ngx_smart_hedge_begin(ngx_smart_hedge_t *h)
-{
-    h->flags |= NGX_SMART_HEDGE_BEGUN;
-    h->alive = 1;
-    h->started = 1;
-}
-
-
-unsigned
-ngx_smart_hedge_alone(ngx_smart_hedge_t *h)
-{
-    if (h->alive != 1 || (h->flags & NGX_SMART_HEDGE_DECIDED)) {
-        return 0;
-    }
-
-    h->alive = 0;
-    h->winner = 0;
-    h->flags |= NGX_SMART_HEDGE_DECIDED;
-
-    return 1;
-}
-
-
 unsigned
 ngx_smart_hedge_wanted(const ngx_smart_hedge_t *h,
     const ngx_smart_hedge_plan_t *plan, ngx_smart_hedge_event_e event,
@@ -150,13 +112,6 @@ ngx_smart_hedge_wanted(const ngx_smart_hedge_t *h,
     }
 
     return 0;
-}
-
-
-unsigned
-ngx_smart_hedge_decided(const ngx_smart_hedge_t *h)
-{
-    return (h->flags & NGX_SMART_HEDGE_DECIDED) != 0;
 }
 
 

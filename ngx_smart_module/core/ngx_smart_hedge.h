@@ -80,8 +80,29 @@ typedef struct {
 } ngx_smart_hedge_action_t;
 
 
+/* of "flags" */
+#define NGX_SMART_HEDGE_BEGUN         0x01
+#define NGX_SMART_HEDGE_DECIDED       0x02
+
+
 /* a state in which nothing has begun */
-void ngx_smart_hedge_init(ngx_smart_hedge_t *h);
+static inline void
+ngx_smart_hedge_init(ngx_smart_hedge_t *h)
+{
+    h->alive = 0;
+    h->started = 0;
+    h->winner = NGX_SMART_HEDGE_NO_WINNER;
+    h->flags = 0;
+}
+
+
+/* 1 once the winner is known or the request has failed */
+static inline unsigned
+ngx_smart_hedge_decided(const ngx_smart_hedge_t *h)
+{
+    return (h->flags & NGX_SMART_HEDGE_DECIDED) != 0;
+}
+
 
 /*
  * Feeds an event and writes what is to be done to actions[], which has room
@@ -102,17 +123,34 @@ size_t ngx_smart_hedge_feed(ngx_smart_hedge_t *h,
  * the second is SUCCESS of the primary while nothing else runs, and tells
  * whether that was so.
  */
-void ngx_smart_hedge_begin(ngx_smart_hedge_t *h);
-unsigned ngx_smart_hedge_alone(ngx_smart_hedge_t *h);
+static inline void
+ngx_smart_hedge_begin(ngx_smart_hedge_t *h)
+{
+    h->flags |= NGX_SMART_HEDGE_BEGUN;
+    h->alive = 1;
+    h->started = 1;
+}
+
+
+static inline unsigned
+ngx_smart_hedge_alone(ngx_smart_hedge_t *h)
+{
+    if (h->alive != 1 || ngx_smart_hedge_decided(h)) {
+        return 0;
+    }
+
+    h->alive = 0;
+    h->winner = 0;
+    h->flags |= NGX_SMART_HEDGE_DECIDED;
+
+    return 1;
+}
+
 
 /* how many hedges DUE or a FAILURE of the attempt would start, were all
  * allowed; 0 if the caller need not ask its gates */
 unsigned ngx_smart_hedge_wanted(const ngx_smart_hedge_t *h,
     const ngx_smart_hedge_plan_t *plan, ngx_smart_hedge_event_e event,
     unsigned attempt);
-
-/* 1 once the winner is known or the request has failed */
-unsigned ngx_smart_hedge_decided(const ngx_smart_hedge_t *h);
-
 
 #endif /* _NGX_SMART_HEDGE_H_INCLUDED_ */

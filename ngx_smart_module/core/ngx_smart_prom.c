@@ -12,9 +12,6 @@
 #include "ngx_smart_utf8.h"
 
 
-#define NGX_SMART_PROM_STRIDE  5
-
-
 typedef struct {
     uint64_t     us;
     const char  *text;
@@ -33,6 +30,15 @@ static const ngx_smart_prom_bound_t
     { 750000, "0.75" }, { 1000000, "1.0" }, { 2500000, "2.5" },
     { 5000000, "5.0" }, { 10000000, "10.0" }, { UINT64_MAX, "+Inf" }
 };
+
+
+/* durations of 2^14 ms and more exceed all bounds */
+#define NGX_SMART_PROM_BITS  15
+
+/* by the number of bits of a duration in ms: the first bucket that may hold it,
+ * of which the others are few steps away */
+static const uint8_t  ngx_smart_prom_first[NGX_SMART_PROM_BITS] =
+    { 0, 0, 1, 2, 3, 4, 5, 6, 8, 11, 15, 17, 17, 18, 19 };
 
 
 static void ngx_smart_prom_sample(ngx_smart_prom_t *prom,
@@ -59,25 +65,28 @@ static void ngx_smart_prom_write(ngx_smart_prom_t *prom, const char *p,
 unsigned
 ngx_smart_prom_bucket(uint64_t ms)
 {
-    unsigned  i;
-    uint64_t  us;
+    unsigned  i, bits;
 
-    us = ms < UINT64_MAX / 1000 ? ms * 1000 : UINT64_MAX;
-
-    /* most durations are short: cheaper than halving */
-
-    i = 0;
-
-    while (i + NGX_SMART_PROM_STRIDE < NGX_SMART_PROM_BUCKETS
-           && us > ngx_smart_prom_bounds[i + NGX_SMART_PROM_STRIDE - 1].us)
-    {
-        i += NGX_SMART_PROM_STRIDE;
+    if (ms >> (NGX_SMART_PROM_BITS - 1)) {
+        return NGX_SMART_PROM_BUCKETS;
     }
 
-    for ( /* void */ ; i < NGX_SMART_PROM_BUCKETS; i++) {
-        if (us <= ngx_smart_prom_bounds[i].us) {
-            break;
-        }
+#if defined(__GNUC__)
+
+    /* of 0 as of 1 */
+
+    bits = 64 - (unsigned) __builtin_clzll(ms | 1);
+
+#else
+
+    for (bits = 0; ms >> bits; bits++) { /* void */ }
+
+#endif
+
+    i = ngx_smart_prom_first[bits];
+
+    while (ms * 1000 > ngx_smart_prom_bounds[i].us) {
+        i++;
     }
 
     return i;

@@ -24,20 +24,8 @@ static uint64_t ngx_smart_sketch_bound(unsigned bucket);
 static double ngx_smart_sketch_beyond(const double *beyond, uint64_t us);
 
 
-uint32_t *
-ngx_smart_sketch_counter(ngx_smart_sketch_t *s, uint64_t us)
-{
-    volatile uint32_t  *head;
-
-    head = &s->head;
-
-    return &s->windows[*head % NGX_SMART_SKETCH_WINDOWS]
-            .counts[ngx_smart_sketch_bucket(us)];
-}
-
-
-unsigned
-ngx_smart_sketch_bucket(uint64_t us)
+static inline unsigned
+ngx_smart_sketch_place(uint64_t us)
 {
     unsigned  octave;
     uint64_t  step;
@@ -66,6 +54,25 @@ ngx_smart_sketch_bucket(uint64_t us)
            - NGX_SMART_SKETCH_STEPS;
 
     return 1 + octave * NGX_SMART_SKETCH_STEPS + (unsigned) step;
+}
+
+
+uint32_t *
+ngx_smart_sketch_counter(ngx_smart_sketch_t *s, uint64_t us)
+{
+    volatile uint32_t  *head;
+
+    head = &s->head;
+
+    return &s->windows[*head % NGX_SMART_SKETCH_WINDOWS]
+            .counts[ngx_smart_sketch_place(us)];
+}
+
+
+unsigned
+ngx_smart_sketch_bucket(uint64_t us)
+{
+    return ngx_smart_sketch_place(us);
 }
 
 

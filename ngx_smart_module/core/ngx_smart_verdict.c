@@ -54,18 +54,6 @@ ngx_smart_verdict_add(ngx_smart_verdict_statuses_t *statuses, const char *p,
 
 
 int
-ngx_smart_verdict_status(const ngx_smart_verdict_statuses_t *statuses,
-    unsigned status)
-{
-    if (status >= NGX_SMART_VERDICT_STATUSES) {
-        return 0;
-    }
-
-    return (statuses->bits[status / 64] >> (status % 64)) & 1;
-}
-
-
-int
 ngx_smart_verdict_type_valid(const char *p, size_t len)
 {
     size_t  i, slash;

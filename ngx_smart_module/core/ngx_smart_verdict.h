@@ -30,8 +30,14 @@ int ngx_smart_verdict_add(ngx_smart_verdict_statuses_t *statuses,
     const char *p, size_t len);
 
 /* 1 if the status is successful; a 1xx never is */
-int ngx_smart_verdict_status(const ngx_smart_verdict_statuses_t *statuses,
-    unsigned status);
+static inline int
+ngx_smart_verdict_status(const ngx_smart_verdict_statuses_t *statuses,
+    unsigned status)
+{
+    return status < NGX_SMART_VERDICT_STATUSES
+           && (statuses->bits[status / 64] >> (status % 64) & 1);
+}
+
 
 /* 1 if the string is "type/subtype" or "type" "/" "*" */
 int ngx_smart_verdict_type_valid(const char *p, size_t len);

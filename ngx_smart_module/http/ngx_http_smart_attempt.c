@@ -37,7 +37,7 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     a->post.handler = ngx_http_smart_attempt_done;
     a->post.data = ctx;
     a->start = ngx_current_msec;
-    a->begin = (uint32_t) ngx_http_smart_policy_now();
+    a->begin = ngx_http_smart_policy_now();
 
     if (race->content_handler == NULL) {
         race->content_handler = r->content_handler;
@@ -452,7 +452,6 @@ ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_msec_t                 age;
     ngx_http_request_t        *r;
     ngx_http_upstream_t       *u;
-    ngx_http_smart_policy_t   *policy;
     ngx_http_smart_attempt_t  *a;
 
     r = ctx->request;
@@ -488,17 +487,7 @@ ngx_http_smart_attempt_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         }
     }
 
-    policy = ctx->conf->policy;
-
-    if (ctx->race == NULL && policy && policy->skip && ctx->plan->extra) {
-
-        /* the delay is fixed: a sample tells enough of what is never hedged */
-
-        policy->skip--;
-
-    } else {
-        ngx_http_smart_policy_end(ctx, n, result, age);
-    }
+    ngx_http_smart_policy_end(ctx, n, result, age);
 
     ngx_http_smart_series_finish(ctx, n, r, result, age);
 }

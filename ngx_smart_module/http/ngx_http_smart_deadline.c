@@ -196,18 +196,3 @@ ngx_http_smart_deadline_count_arg(ngx_http_request_t *r, ngx_str_t *name)
 
     return n;
 }
-
-
-ngx_msec_t
-ngx_http_smart_deadline_left(ngx_http_smart_ctx_t *ctx)
-{
-    ngx_msec_int_t  left;
-
-    if (ctx->deadline == NGX_TIMER_INFINITE) {
-        return NGX_TIMER_INFINITE;
-    }
-
-    left = (ngx_msec_int_t) (ctx->deadline - ngx_current_msec);
-
-    return left > 0 ? (ngx_msec_t) left : 0;
-}

@@ -19,12 +19,14 @@ static ngx_int_t ngx_http_smart_header_verdict(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 static ngx_int_t ngx_http_smart_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_smart_body_subrequest(ngx_http_request_t *r,
+    ngx_chain_t *in) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_body_park(ngx_http_request_t *r,
-    ngx_http_smart_ctx_t *ctx);
+    ngx_http_smart_ctx_t *ctx) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_body_primary(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_chain_t *in) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_body_hedge(ngx_http_request_t *r,
-    ngx_http_smart_attempt_t *a, ngx_chain_t *in) ngx_http_smart_noinline;
+    ngx_http_smart_attempt_t *a, ngx_chain_t *in);
 static ngx_int_t ngx_http_smart_body_judged(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a, ngx_chain_t *in);
 static void ngx_http_smart_body_pass(ngx_http_request_t *r,
@@ -196,20 +198,27 @@ ngx_http_smart_header_verdict(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 static ngx_int_t
 ngx_http_smart_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_http_smart_ctx_t      *ctx;
-    ngx_http_smart_attempt_t  *a;
+    ngx_http_smart_ctx_t  *ctx;
 
-    if (r == r->main) {
+    if (r != r->main) {
+        return ngx_http_smart_body_subrequest(r, in);
+    }
 
-        ctx = ngx_http_smart_ctx(r);
+    ctx = ngx_http_smart_ctx(r);
 
-        if (ctx && (ctx->parking || ctx->held)) {
-            return ctx->parking ? ngx_http_smart_body_park(r, ctx)
-                                : ngx_http_smart_body_primary(r, ctx, in);
-        }
-
+    if (ctx == NULL || !(ctx->parking || ctx->held)) {
         return ngx_http_next_body_filter(r, in);
     }
+
+    return ctx->parking ? ngx_http_smart_body_park(r, ctx)
+                        : ngx_http_smart_body_primary(r, ctx, in);
+}
+
+
+static ngx_int_t
+ngx_http_smart_body_subrequest(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_smart_attempt_t  *a;
 
     a = ngx_http_smart_hedge_attempt(r);
 

@@ -271,6 +271,8 @@ ngx_http_smart_hedge_dry_run(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 void
 ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx)
 {
+    ngx_msec_t  age;
+
     if (!ngx_smart_hedge_alone(&ctx->hedge)) {
         (void) ngx_http_smart_hedge_feed(ctx, NGX_SMART_HEDGE_SUCCESS, 0);
         return;
@@ -278,13 +280,23 @@ ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx)
 
     ngx_http_smart_timer_del(&ctx->timer);
     ngx_http_smart_hedge_unhook(ctx);
-    ngx_http_smart_attempt_end(ctx, 0, NGX_HTTP_SMART_WON);
-
-    if (ctx->race) {
-        ngx_http_smart_main_merge_states(ctx);
-    }
 
     ctx->outcome = NGX_HTTP_SMART_PRIMARY;
+
+    if (ctx->race) {
+        ngx_http_smart_attempt_end(ctx, 0, NGX_HTTP_SMART_WON);
+        ngx_http_smart_main_merge_states(ctx);
+        return;
+    }
+
+    /* the same, without what only a race needs */
+
+    age = ngx_http_smart_hedge_age(ctx);
+
+    ctx->ended = 1;
+
+    ngx_http_smart_policy_alone(ctx, age);
+    ngx_http_smart_series_won(ctx, age);
 }
 
 
@@ -478,15 +490,6 @@ ngx_http_smart_hedge_close(ngx_http_smart_ctx_t *ctx)
     for (i = 0; i < ctx->hedge.started; i++) {
         ngx_http_smart_attempt_end(ctx, i, NGX_HTTP_SMART_CANCELLED);
     }
-}
-
-
-ngx_msec_t
-ngx_http_smart_hedge_age(ngx_http_smart_ctx_t *ctx)
-{
-    /* wraps as the clock does */
-
-    return (uint32_t) ((uint32_t) ngx_current_msec - ctx->start);
 }
 
 

@@ -81,8 +81,9 @@ void ngx_http_smart_hedge_primary_won(ngx_http_smart_ctx_t *ctx);
 /* arms the timer for a trigger in "delay" ms, or the deadline if it is first */
 void ngx_http_smart_hedge_arm(ngx_http_smart_ctx_t *ctx, ngx_msec_t delay);
 
-/* ms since the primary began */
-ngx_msec_t ngx_http_smart_hedge_age(ngx_http_smart_ctx_t *ctx);
+/* ms since the primary began; wraps as the clock does */
+#define ngx_http_smart_hedge_age(ctx)                                         \
+    ((ngx_msec_t) (uint32_t) ((uint32_t) ngx_current_msec - (ctx)->start))
 
 /* accounts for what a request leaves behind that ended unseen */
 void ngx_http_smart_hedge_close(ngx_http_smart_ctx_t *ctx);

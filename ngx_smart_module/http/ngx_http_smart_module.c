@@ -15,7 +15,7 @@ static void ngx_http_smart_body_handler(ngx_http_request_t *r);
 static const ngx_smart_hedge_plan_t *ngx_http_smart_plan(
     ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf);
 static ngx_http_smart_ctx_t *ngx_http_smart_create_ctx(ngx_http_request_t *r,
-    ngx_http_smart_loc_conf_t *slcf);
+    ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t *plan);
 static void ngx_http_smart_cleanup(void *data);
 static ngx_int_t ngx_http_smart_content_handler(ngx_http_request_t *r);
 static void ngx_http_smart_finalize_request(ngx_http_request_t *r,
@@ -89,12 +89,10 @@ ngx_http_smart_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_smart_create_ctx(r, slcf);
+    ctx = ngx_http_smart_create_ctx(r, slcf, plan);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ctx->plan = plan;
 
     rc = NGX_OK;
 
@@ -176,7 +174,7 @@ ngx_http_smart_plan(ngx_http_request_t *r, ngx_http_smart_loc_conf_t *slcf)
 
 static ngx_http_smart_ctx_t *
 ngx_http_smart_create_ctx(ngx_http_request_t *r,
-    ngx_http_smart_loc_conf_t *slcf)
+    ngx_http_smart_loc_conf_t *slcf, const ngx_smart_hedge_plan_t *plan)
 {
     ngx_pool_cleanup_t    *cln;
     ngx_http_smart_ctx_t  *ctx, *prev;
@@ -191,7 +189,14 @@ ngx_http_smart_create_ctx(ngx_http_request_t *r,
         return NULL;
     }
 
-    ngx_memzero(ctx, sizeof(ngx_http_smart_ctx_t));
+    ctx->request = r;
+    ctx->conf = slcf;
+    ctx->plan = plan;
+    ctx->deadline = NGX_TIMER_INFINITE;
+    ngx_smart_hedge_init(&ctx->hedge);
+
+    ngx_memzero(&ctx->timer, sizeof(ngx_http_smart_ctx_t)
+                             - offsetof(ngx_http_smart_ctx_t, timer));
 
     cln = (ngx_pool_cleanup_t *) (ctx + 1);
 
@@ -201,19 +206,17 @@ ngx_http_smart_create_ctx(ngx_http_request_t *r,
 
     r->pool->cleanup = cln;
 
-    ctx->request = r;
-    ctx->conf = slcf;
-    ctx->deadline = NGX_TIMER_INFINITE;
-    ngx_smart_hedge_init(&ctx->hedge);
-
     /* an error page of an expired request is not held to the deadline */
-    ctx->replaced = (prev && (prev->replaced
-                              || prev->outcome == NGX_HTTP_SMART_TIMEOUT
-                              || prev->outcome == NGX_HTTP_SMART_INVALID));
+
+    if (prev && (prev->replaced || prev->outcome == NGX_HTTP_SMART_TIMEOUT
+                 || prev->outcome == NGX_HTTP_SMART_INVALID))
+    {
+        ctx->replaced = 1;
+    }
 
     ngx_http_set_ctx(r, ctx, ngx_http_smart_module);
 
-    ngx_http_smart_series_enter(ctx);
+    ngx_http_smart_series_move(ctx, 1);
 
     return ctx;
 }
@@ -234,20 +237,7 @@ ngx_http_smart_cleanup(void *data)
         ngx_http_smart_hedge_close(ctx);
     }
 
-    ngx_http_smart_series_leave(ctx);
-}
-
-
-ngx_uint_t
-ngx_http_smart_outcome(ngx_http_smart_ctx_t *ctx)
-{
-    if (ctx->outcome != NGX_HTTP_SMART_PENDING) {
-        return ctx->outcome;
-    }
-
-    /* nginx ended the request by itself */
-
-    return ctx->begun ? NGX_HTTP_SMART_ABORTED : NGX_HTTP_SMART_BYPASS;
+    ngx_http_smart_series_move(ctx, -1);
 }
 
 

@@ -185,9 +185,13 @@ typedef struct {
 struct ngx_http_smart_ctx_s {
     ngx_http_request_t           *request;
     ngx_http_smart_loc_conf_t    *conf;
-    ngx_http_smart_timer_t        timer;
-    ngx_msec_t                    deadline;   /* or NGX_TIMER_INFINITE */
     const ngx_smart_hedge_plan_t *plan;
+    ngx_msec_t                    deadline;   /* or NGX_TIMER_INFINITE */
+    ngx_smart_hedge_t             hedge;
+
+    /* zeroed from here on */
+
+    ngx_http_smart_timer_t        timer;
     ngx_http_smart_race_t        *race;
 
     union {
@@ -203,8 +207,6 @@ struct ngx_http_smart_ctx_s {
 
     uint32_t                      begin;      /* of the primary, us */
     uint32_t                      delay;      /* in force, ms */
-
-    ngx_smart_hedge_t             hedge;
 
     unsigned                      outcome:4;
     unsigned                      reason:4;
@@ -255,8 +257,13 @@ extern const char *const  ngx_http_smart_reason_names[];
  */
 ngx_http_smart_ctx_t *ngx_http_smart_find_ctx(ngx_http_request_t *r);
 
-/* what became, or will have become, of a request that ends now */
-ngx_uint_t ngx_http_smart_outcome(ngx_http_smart_ctx_t *ctx);
+/*
+ * What became, or will have become, of a request that ends now.  One that is
+ * pending has been ended by nginx itself.
+ */
+#define ngx_http_smart_outcome(ctx)                                           \
+    ((ctx)->outcome != NGX_HTTP_SMART_PENDING ? (ngx_uint_t) (ctx)->outcome   \
+     : (ctx)->begun ? NGX_HTTP_SMART_ABORTED : NGX_HTTP_SMART_BYPASS)
 
 /* ms since the request began, as $request_time counts */
 ngx_msec_t ngx_http_smart_elapsed(ngx_http_request_t *r);
@@ -279,9 +286,20 @@ ngx_int_t ngx_http_smart_filter_check(ngx_log_t *log);
 /* wraps peer.init of every upstream */
 ngx_int_t ngx_http_smart_peer_wrap(ngx_conf_t *cf);
 
-/* what is known of an upstream of the configuration; never NULL */
-ngx_http_smart_upstream_t *ngx_http_smart_peer_upstream(ngx_http_request_t *r,
+/* one without a block: it has no place for what is known of it */
+ngx_http_smart_upstream_t *ngx_http_smart_peer_search(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+
+
+/* what is known of an upstream of the configuration; never NULL */
+static ngx_inline ngx_http_smart_upstream_t *
+ngx_http_smart_peer_upstream(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    return us->srv_conf ? us->srv_conf[ngx_http_smart_module.ctx_index]
+                        : ngx_http_smart_peer_search(r, us);
+}
+
 
 /* how many hedges may find a peer, at most n, by the policy of the location;
  * or the reason why none may */
@@ -299,7 +317,19 @@ ngx_int_t ngx_http_smart_deadline_set(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx);
 
 /* ms until the deadline, NGX_TIMER_INFINITE without one */
-ngx_msec_t ngx_http_smart_deadline_left(ngx_http_smart_ctx_t *ctx);
+static ngx_inline ngx_msec_t
+ngx_http_smart_deadline_left(ngx_http_smart_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    if (ctx->deadline == NGX_TIMER_INFINITE) {
+        return NGX_TIMER_INFINITE;
+    }
+
+    left = (ngx_msec_int_t) (ctx->deadline - ngx_current_msec);
+
+    return left > 0 ? (ngx_msec_t) left : 0;
+}
 
 
 /* ngx_http_smart_error.c */

@@ -41,6 +41,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_smart_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_smart_peer_hedge(ngx_http_request_t *r,
+    ngx_int_t rc) ngx_http_smart_noinline;
 static ngx_int_t ngx_http_smart_peer_exclude(ngx_http_request_t *r,
     ngx_http_smart_attempt_t *a);
 static ngx_http_upstream_rr_peer_data_t *ngx_http_smart_peer_data(
@@ -108,6 +110,17 @@ ngx_http_smart_peer_wrap(ngx_conf_t *cf)
     ngx_qsort(smcf->upstreams.elts, smcf->upstreams.nelts,
               sizeof(ngx_http_smart_upstream_t), ngx_http_smart_peer_cmp);
 
+    su = smcf->upstreams.elts;
+
+    for (i = 0; i < smcf->upstreams.nelts; i++) {
+
+        /* the place of this module, which has no configuration there */
+
+        if (su[i].upstream->srv_conf) {
+            su[i].upstream->srv_conf[ngx_http_smart_module.ctx_index] = &su[i];
+        }
+    }
+
     return NGX_OK;
 }
 
@@ -118,13 +131,10 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_http_smart_ctx_t        *ctx;
-    ngx_http_smart_attempt_t    *a;
     ngx_http_smart_upstream_t   *su;
     ngx_http_smart_main_conf_t  *smcf;
 
     su = ngx_http_smart_peer_upstream(r, us);
-
-    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
 
     if (r == r->main) {
 
@@ -133,21 +143,25 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
         if (ctx && !ctx->begun && ctx->outcome == NGX_HTTP_SMART_PENDING) {
             ngx_http_smart_begin(r, ctx, ngx_current_msec);
         }
-
-        if (!smcf->busy) {
-            return su->init(r, us);
-        }
     }
 
     rc = su->init(r, us);
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_smart_module);
 
     if (rc == NGX_OK && smcf->busy) {
         rc = ngx_http_smart_busy_wrap(r, su);
     }
 
-    if (r == r->main) {
-        return rc;
-    }
+    return (r == r->main) ? rc : ngx_http_smart_peer_hedge(r, rc);
+}
+
+
+/* the peers of a hedge are known, if rc is NGX_OK */
+static ngx_int_t
+ngx_http_smart_peer_hedge(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_smart_attempt_t  *a;
 
     a = ngx_http_smart_hedge_attempt(r);
 
@@ -162,7 +176,7 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
 
 
 ngx_http_smart_upstream_t *
-ngx_http_smart_peer_upstream(ngx_http_request_t *r,
+ngx_http_smart_peer_search(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
     ngx_uint_t                   left, right, i;

@@ -24,34 +24,62 @@
 #define NGX_HTTP_SMART_POLICY_LONG   (60 * 60 * 1000)
 
 
-static uint32_t ngx_http_smart_policy_in_flight(ngx_http_smart_ctx_t *ctx);
-static ngx_msec_t ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx,
-    ngx_msec_t age);
+static ngx_msec_t ngx_http_smart_policy_fine(ngx_http_smart_ctx_t *ctx,
+    ngx_msec_t age) ngx_http_smart_noinline;
 static ngx_uint_t ngx_http_smart_policy_warm(ngx_http_smart_ctx_t *ctx,
     ngx_http_smart_known_t *known);
-static ngx_http_smart_known_t *ngx_http_smart_policy_know(
-    ngx_http_smart_loc_conf_t *slcf, ngx_uint_t percentile);
+static ngx_http_smart_known_t *ngx_http_smart_policy_look(
+    ngx_http_smart_loc_conf_t *slcf, ngx_uint_t percentile)
+    ngx_http_smart_noinline;
+static void ngx_http_smart_policy_apply(ngx_http_smart_known_t *known,
+    const ngx_smart_hedge_plan_t *plan) ngx_http_smart_noinline;
 static uint64_t ngx_http_smart_policy_age(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t n, ngx_msec_t age);
 static void ngx_http_smart_policy_gain(ngx_http_smart_ctx_t *ctx,
     uint64_t us);
 static void ngx_http_smart_policy_view(ngx_http_smart_loc_conf_t *slcf,
     ngx_uint_t percentile, ngx_smart_sketch_view_t *view);
-static void ngx_http_smart_policy_turn(ngx_http_smart_loc_conf_t *slcf);
+static void ngx_http_smart_policy_count(ngx_http_smart_loc_conf_t *slcf,
+    uint64_t us, uint32_t weight);
+static void ngx_http_smart_policy_turn(ngx_http_smart_loc_conf_t *slcf)
+    ngx_http_smart_noinline;
 
 
-uint64_t
-ngx_http_smart_policy_now(void)
-{
+/* the one that nginx reads, too, if it is not a step behind */
+
 #if (NGX_HAVE_CLOCK_MONOTONIC)
-    struct timespec  ts;
 
-    if (clock_gettime(CLOCK_MONOTONIC, &ts) == 0) {
-        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-    }
+#define ngx_http_smart_policy_clock(ts)                                       \
+    (void) clock_gettime(CLOCK_MONOTONIC, ts)
+
+#else
+
+#define ngx_http_smart_policy_clock(ts)                                       \
+    (ts)->tv_sec = ngx_current_msec / 1000;                                   \
+    (ts)->tv_nsec = (long) (ngx_current_msec % 1000) * 1000000
+
 #endif
 
-    return (uint64_t) ngx_current_msec * 1000;
+
+uint32_t
+ngx_http_smart_policy_now(void)
+{
+    static struct timespec  ts;
+
+    ngx_http_smart_policy_clock(&ts);
+
+    return (uint32_t) ts.tv_sec * 1000000 + (uint32_t) ts.tv_nsec / 1000;
+}
+
+
+static uint32_t
+ngx_http_smart_policy_seconds(void)
+{
+    struct timespec  ts;
+
+    ngx_http_smart_policy_clock(&ts);
+
+    return (uint32_t) ts.tv_sec;
 }
 
 
@@ -98,20 +126,8 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return NGX_TIMER_INFINITE;
     }
 
-    /* ms are too coarse for it */
-
-    if (ctx->conf->series && ctx->conf->fine) {
-        ctx->crowd = ngx_smart_load_begin(&ctx->conf->policy->load,
-                                     ngx_http_smart_policy_in_flight(ctx));
-    }
-
-    if (ctx->plan->percentile && ctx->conf->series) {
-        return ngx_http_smart_policy_percentile(ctx, age);
-    }
-
-    if (ctx->conf->fine) {
-        ctx->begin = (uint32_t) (ngx_http_smart_policy_now()
-                                 - (uint64_t) age * 1000);
+    if (ctx->conf->fine && ctx->conf->series) {
+        return ngx_http_smart_policy_fine(ctx, age);
     }
 
     ctx->delay = (uint32_t) ctx->plan->delay;
@@ -121,7 +137,7 @@ ngx_http_smart_policy_begin(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 
 
 /* the other requests of the location, in all workers */
-static uint32_t
+static ngx_inline uint32_t
 ngx_http_smart_policy_in_flight(ngx_http_smart_ctx_t *ctx)
 {
     ngx_uint_t                   n;
@@ -135,36 +151,90 @@ ngx_http_smart_policy_in_flight(ngx_http_smart_ctx_t *ctx)
 }
 
 
-static ngx_msec_t
-ngx_http_smart_policy_percentile(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
+/* a percentile as it was within the last 100 ms */
+static ngx_inline ngx_http_smart_known_t *
+ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
+    ngx_uint_t percentile)
 {
-    uint64_t                       now, delay, due, loop, round;
+    ngx_http_smart_known_t  *known;
+
+    /* the first is nearly always the location's own */
+
+    known = slcf->policy->known;
+
+    if (known->percentile == percentile
+        && ngx_current_msec - known->time < NGX_HTTP_SMART_POLICY_FRESH)
+    {
+        return known;
+    }
+
+    return ngx_http_smart_policy_look(slcf, percentile);
+}
+
+
+/* in us: for percentiles, and for the load, ms are too coarse */
+static ngx_msec_t
+ngx_http_smart_policy_fine(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
+{
+    int32_t                        ahead;
+    int64_t                        left;
+    uint32_t                       now;
     ngx_http_smart_known_t        *known;
     const ngx_smart_hedge_plan_t  *plan;
 
     plan = ctx->plan;
-    known = ngx_http_smart_policy_know(ctx->conf, plan->percentile);
 
-    delay = ngx_max(known->value, (uint64_t) plan->min * 1000);
-    delay = ngx_min(delay, (uint64_t) plan->max * 1000);
-
-    /* timers count whole ms; where these are many, they may be too early */
-
-    round = delay < NGX_HTTP_SMART_POLICY_FINE ? 999 : 500;
-
-    ctx->delay = (uint32_t) ((delay + round) / 1000);
-    ctx->warming = !ngx_http_smart_policy_warm(ctx, known);
+    ctx->crowd = ngx_smart_load_begin(&ctx->conf->policy->load,
+                                      ngx_http_smart_policy_in_flight(ctx));
 
     now = ngx_http_smart_policy_now();
 
-    ctx->begin = (uint32_t) (now - (uint64_t) age * 1000);
+    ctx->begin = now - (uint32_t) age * 1000;
+
+    if (plan->percentile == 0) {
+        ctx->delay = (uint32_t) plan->delay;
+
+        return ctx->delay > age ? ctx->delay - age : 0;
+    }
+
+    known = ngx_http_smart_policy_know(ctx->conf, plan->percentile);
+
+    /* a plan of variables goes with its request */
+
+    if (known->plan != plan || ctx->conf->hedge) {
+        ngx_http_smart_policy_apply(known, plan);
+    }
+
+    ctx->delay = known->delay;
+    ctx->warming = !ngx_http_smart_policy_warm(ctx, known);
 
     /* and from when events were looked for */
 
-    loop = (uint64_t) ngx_current_msec * 1000;
-    due = ngx_max(now, loop) - (uint64_t) age * 1000 + delay;
+    ahead = (int32_t) (now - (uint32_t) ngx_current_msec * 1000);
 
-    return due > loop ? (ngx_msec_t) ((due - loop + round) / 1000) : 0;
+    left = known->due + ngx_max(ahead, 0) - (int64_t) age * 1000;
+
+    return left > 0 ? (ngx_msec_t) ((uint64_t) left / 1000) : 0;
+}
+
+
+/* what a plan makes of a percentile */
+static void
+ngx_http_smart_policy_apply(ngx_http_smart_known_t *known,
+    const ngx_smart_hedge_plan_t *plan)
+{
+    uint64_t  us;
+
+    us = ngx_max(known->value, (uint64_t) plan->min * 1000);
+    us = ngx_min(us, (uint64_t) plan->max * 1000);
+
+    /* timers count whole ms; where these are many, they may be too early */
+
+    us += us < NGX_HTTP_SMART_POLICY_FINE ? 999 : 500;
+
+    known->plan = plan;
+    known->due = (int64_t) us;
+    known->delay = (uint32_t) (us / 1000);
 }
 
 
@@ -262,10 +332,51 @@ ngx_http_smart_policy_budget(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 
 
 void
+ngx_http_smart_policy_alone(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
+{
+    uint64_t                    us;
+    ngx_http_smart_loc_conf_t  *slcf;
+
+    slcf = ctx->conf;
+
+    if (slcf->series == NULL || ctx->plan->extra == 0) {
+        return;
+    }
+
+    if (!slcf->fine && slcf->policy->skip) {
+
+        /* a sample tells enough of what is never hedged */
+
+        slcf->policy->skip--;
+        return;
+    }
+
+#if (NGX_HTTP_CACHE)
+
+    if (ctx->request->cached) {
+        return;
+    }
+
+#endif
+
+    us = ngx_http_smart_policy_age(ctx, 0, age);
+
+    if (slcf->fine) {
+        ngx_smart_load_end(&slcf->policy->load, ctx->crowd, us);
+        ngx_http_smart_policy_count(slcf, us, 1);
+        return;
+    }
+
+    ngx_http_smart_policy_count(slcf, us, NGX_HTTP_SMART_POLICY_SAMPLE);
+
+    slcf->policy->skip = NGX_HTTP_SMART_POLICY_SAMPLE - 1;
+}
+
+
+void
 ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_uint_t result, ngx_msec_t age)
 {
-    uint32_t                    *counter, weight;
     uint64_t                     us;
     ngx_http_smart_loc_conf_t   *slcf;
 #if (NGX_HTTP_CACHE)
@@ -276,13 +387,6 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     if (slcf->series == NULL || ctx->plan->extra == 0) {
         return;
-    }
-
-    weight = 1;
-
-    if (!slcf->fine && ctx->race == NULL) {
-        weight = NGX_HTTP_SMART_POLICY_SAMPLE;
-        slcf->policy->skip = weight - 1;
     }
 
 #if (NGX_HTTP_CACHE)
@@ -312,14 +416,24 @@ ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         return;
     }
 
+    if (n == 0 && slcf->fine) {
+        ngx_smart_load_end(&slcf->policy->load, ctx->crowd, us);
+    }
+
+    ngx_http_smart_policy_count(slcf, us, 1);
+}
+
+
+static void
+ngx_http_smart_policy_count(ngx_http_smart_loc_conf_t *slcf, uint64_t us,
+    uint32_t weight)
+{
+    uint32_t  *counter;
+
     if (ngx_current_msec - slcf->policy->turned
         >= NGX_HTTP_SMART_POLICY_FRESH)
     {
         ngx_http_smart_policy_turn(slcf);
-    }
-
-    if (n == 0 && slcf->fine) {
-        ngx_smart_load_end(&slcf->policy->load, ctx->crowd, us);
     }
 
     counter = ngx_smart_sketch_counter(&slcf->series->sketch, us);
@@ -341,7 +455,7 @@ ngx_http_smart_policy_age(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     begin = n ? ctx->race->attempts[n].begin : ctx->begin;
 
-    return (uint32_t) ((uint32_t) ngx_http_smart_policy_now() - begin);
+    return (uint32_t) (ngx_http_smart_policy_now() - begin);
 }
 
 
@@ -415,9 +529,8 @@ ngx_http_smart_policy_won(ngx_http_smart_ctx_t *ctx)
 }
 
 
-/* a percentile as it was within the last 100 ms */
 static ngx_http_smart_known_t *
-ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
+ngx_http_smart_policy_look(ngx_http_smart_loc_conf_t *slcf,
     ngx_uint_t percentile)
 {
     ngx_uint_t                i;
@@ -450,6 +563,7 @@ ngx_http_smart_policy_know(ngx_http_smart_loc_conf_t *slcf,
     ngx_http_smart_policy_view(slcf, percentile, &view);
 
     oldest->percentile = percentile;
+    oldest->plan = NULL;
     oldest->time = ngx_current_msec;
     oldest->value = (uint32_t) ngx_smart_sketch_quantile(&view, percentile);
     oldest->samples = view.samples;
@@ -464,7 +578,7 @@ ngx_http_smart_policy_view(ngx_http_smart_loc_conf_t *slcf,
     ngx_uint_t percentile, ngx_smart_sketch_view_t *view)
 {
     ngx_smart_sketch_view(&slcf->series->sketch,
-                          (uint32_t) (ngx_http_smart_policy_now() / 1000000),
+                          ngx_http_smart_policy_seconds(),
                           (unsigned) percentile, view);
 }
 
@@ -475,5 +589,5 @@ ngx_http_smart_policy_turn(ngx_http_smart_loc_conf_t *slcf)
     slcf->policy->turned = ngx_current_msec;
 
     ngx_smart_sketch_turn(&slcf->series->sketch,
-                     (uint32_t) (ngx_http_smart_policy_now() / 1000000));
+                          ngx_http_smart_policy_seconds());
 }

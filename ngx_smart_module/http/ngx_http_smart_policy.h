@@ -24,6 +24,11 @@ typedef struct {
     uint32_t                      value;       /* us */
     uint32_t                      samples;
     uint32_t                      total;
+
+    /* for the requests of a plan; NULL: for none yet */
+    const ngx_smart_hedge_plan_t *plan;
+    int64_t                       due;         /* us, rounded for a timer */
+    uint32_t                      delay;       /* ms */
 } ngx_http_smart_known_t;
 
 
@@ -36,8 +41,8 @@ struct ngx_http_smart_policy_s {
 };
 
 
-/* us, of a clock that does not step */
-uint64_t ngx_http_smart_policy_now(void);
+/* us, of a clock that does not step: enough of it to tell durations */
+uint32_t ngx_http_smart_policy_now(void);
 
 /* the plan of a request whose smart_hedge holds variables; NULL if there is no
  * memory, and a value that makes no sense is logged and means off */
@@ -63,6 +68,9 @@ void ngx_http_smart_policy_dry_run(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 
 /* a hedge has won */
 void ngx_http_smart_policy_won(ngx_http_smart_ctx_t *ctx);
+
+/* the primary has won "age" ms old, and no hedge was ever due */
+void ngx_http_smart_policy_alone(ngx_http_smart_ctx_t *ctx, ngx_msec_t age);
 
 /* attempt n has ended with a result, "age" ms old */
 void ngx_http_smart_policy_end(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,

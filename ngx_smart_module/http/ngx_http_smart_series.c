@@ -22,8 +22,6 @@ static ngx_int_t ngx_http_smart_series_peer(ngx_conf_t *cf,
     ngx_http_smart_upstream_t *su, ngx_str_t *name);
 static ngx_int_t ngx_http_smart_series_hash(ngx_conf_t *cf,
     ngx_http_smart_upstream_t *su);
-static void ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx,
-    ngx_uint_t n, ngx_http_request_t *r, ngx_uint_t result);
 static void ngx_http_smart_series_observe(ngx_http_smart_histogram_t *h,
     ngx_msec_t ms);
 
@@ -317,46 +315,20 @@ ngx_http_smart_series_peer(ngx_conf_t *cf, ngx_http_smart_upstream_t *su,
 
 
 void
-ngx_http_smart_series_enter(ngx_http_smart_ctx_t *ctx)
-{
-    ngx_http_smart_series_t  *series;
-
-    series = ctx->conf->series;
-
-    if (series) {
-        (void) ngx_http_smart_add32(
-                             &series->in_flight[ngx_http_smart_shard_own], 1);
-    }
-}
-
-
-void
-ngx_http_smart_series_leave(ngx_http_smart_ctx_t *ctx)
-{
-    ngx_http_smart_series_t  *series;
-
-    series = ctx->conf->series;
-
-    if (series) {
-        (void) ngx_http_smart_add32(
-                            &series->in_flight[ngx_http_smart_shard_own], -1);
-    }
-}
-
-
-void
 ngx_http_smart_series_begin(ngx_http_smart_ctx_t *ctx)
 {
     ngx_msec_t                delay;
     ngx_http_smart_series_t  *series;
 
-    ngx_http_smart_series_start(ctx, 0);
-
     series = ctx->conf->series;
 
-    if (series == NULL
-        || (ctx->conf->hedge == NULL && ctx->plan->percentile == 0))
-    {
+    if (series == NULL) {
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&series->started[0], 1);
+
+    if (ctx->conf->hedge == NULL && ctx->plan->percentile == 0) {
         return;
     }
 
@@ -381,10 +353,53 @@ ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 }
 
 
+/* NULL without an upstream of the configuration, or before it has a peer */
+static ngx_inline ngx_http_smart_peer_t *
+ngx_http_smart_series_chosen(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->upstream == NULL || u->peer.name == NULL) {
+        return NULL;
+    }
+
+    return ngx_http_smart_series_find_peer(
+                        ngx_http_smart_peer_upstream(r, u->upstream),
+                        u->peer.name);
+}
+
+
+void
+ngx_http_smart_series_won(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
+{
+    ngx_http_smart_peer_t    *peer;
+    ngx_http_smart_series_t  *series;
+
+    series = ctx->conf->series;
+
+    if (series == NULL) {
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&series->finished[0][0], 1);
+
+    ngx_http_smart_series_observe(&series->attempts[0], age);
+
+    peer = ngx_http_smart_series_chosen(ctx->request);
+
+    if (peer) {
+        (void) ngx_atomic_fetch_add(&peer->series->finished[0], 1);
+    }
+}
+
+
 void
 ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_http_request_t *r, ngx_uint_t result, ngx_msec_t age)
 {
+    ngx_http_smart_peer_t    *peer;
     ngx_http_smart_series_t  *series;
 
     series = ctx->conf->series;
@@ -399,17 +414,12 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     ngx_http_smart_series_observe(&series->attempts[n != 0], age);
 
-    if (n == 0 && result == 0) {
-        ngx_http_smart_series_count_peer(ctx, n, r, result);
-        return;
-    }
-
-    if (n == 0) {
+    if (n == 0 && result) {
         ngx_http_smart_series_observe(
                     result == NGX_HTTP_SMART_CANCELLED - NGX_HTTP_SMART_WON
                     ? &series->cancelled : &series->failed, age);
 
-    } else if (result == 0) {
+    } else if (n && result == 0) {
         ngx_http_smart_series_observe(&series->rescued,
                                       ngx_http_smart_hedge_age(ctx));
     }
@@ -418,45 +428,10 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
         (void) ngx_atomic_fetch_add(&series->wasted, age);
     }
 
-    ngx_http_smart_series_count_peer(ctx, n, r, result);
-}
+    peer = ngx_http_smart_series_chosen(r);
 
-
-static ngx_inline ngx_uint_t
-ngx_http_smart_series_seen(ngx_http_smart_upstream_t *su, ngx_str_t *name)
-{
-    return ((uintptr_t) name->data >> 4 ^ (uintptr_t) name->data >> 10)
-           & su->mask;
-}
-
-
-static void
-ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
-    ngx_http_request_t *r, ngx_uint_t result)
-{
-    ngx_http_upstream_t        *u;
-    ngx_http_smart_peer_t      *peer;
-    ngx_http_smart_upstream_t  *su;
-
-    u = r->upstream;
-
-    /* without an upstream of the configuration, or before it has a peer */
-
-    if (u == NULL || u->upstream == NULL || u->peer.name == NULL) {
+    if (peer == NULL) {
         return;
-    }
-
-    su = ngx_http_smart_peer_upstream(r, u->upstream);
-
-    /* a name of the configuration is known by its address */
-
-    peer = su->peers.elts;
-    peer += su->found[ngx_http_smart_series_seen(su, u->peer.name)];
-
-    if (peer->name.data != u->peer.name->data
-        || peer->name.len != u->peer.name->len)
-    {
-        peer = ngx_http_smart_series_find_peer(su, u->peer.name);
     }
 
     (void) ngx_atomic_fetch_add(&peer->series->finished[result], 1);
@@ -471,7 +446,7 @@ ngx_http_smart_series_count_peer(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
 
 ngx_http_smart_peer_t *
-ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
+ngx_http_smart_series_search(ngx_http_smart_upstream_t *su, ngx_str_t *name)
 {
     ngx_uint_t              i, n, seen;
     ngx_http_smart_peer_t  *peer;

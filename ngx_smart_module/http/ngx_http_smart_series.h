@@ -36,21 +36,60 @@ ngx_int_t ngx_http_smart_series_add(ngx_conf_t *cf,
 /* gives every location and every peer its labels */
 ngx_int_t ngx_http_smart_series_name(ngx_conf_t *cf);
 
-/* the request enters and leaves the location */
-void ngx_http_smart_series_enter(ngx_http_smart_ctx_t *ctx);
-void ngx_http_smart_series_leave(ngx_http_smart_ctx_t *ctx);
+/* the request enters the location (1), or leaves it (-1) */
+static ngx_inline void
+ngx_http_smart_series_move(ngx_http_smart_ctx_t *ctx, ngx_int_t n)
+{
+    ngx_http_smart_series_t  *series;
+
+    series = ctx->conf->series;
+
+    if (series) {
+        (void) ngx_http_smart_add32(
+                   &series->in_flight[ngx_http_smart_shard_own], (uint32_t) n);
+    }
+}
+
 
 /* the primary begins */
 void ngx_http_smart_series_begin(ngx_http_smart_ctx_t *ctx);
 
-/* attempt n begins; ends with a result, "age" ms old; r is its request */
+/* hedge n begins */
 void ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+
+/* attempt n ends with a result, "age" ms old; r is its request */
 void ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     ngx_http_request_t *r, ngx_uint_t result, ngx_msec_t age);
 
-/* the peer of that name; the first one, "other", if there is none */
-ngx_http_smart_peer_t *ngx_http_smart_series_find_peer(
+/* what names of peers are known by: their addresses seldom change */
+#define ngx_http_smart_series_seen(su, name)                                  \
+    (((uintptr_t) (name)->data >> 4 ^ (uintptr_t) (name)->data >> 10)         \
+     & (su)->mask)
+
+/* a peer by its name, at whatever address that is */
+ngx_http_smart_peer_t *ngx_http_smart_series_search(
     ngx_http_smart_upstream_t *su, ngx_str_t *name);
+
+
+/* the primary ends as the winner, and no hedge was ever due */
+void ngx_http_smart_series_won(ngx_http_smart_ctx_t *ctx, ngx_msec_t age);
+
+/* the peer of that name; the first one, "other", if there is none */
+static ngx_inline ngx_http_smart_peer_t *
+ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
+{
+    ngx_http_smart_peer_t  *peer;
+
+    peer = su->peers.elts;
+    peer += su->found[ngx_http_smart_series_seen(su, name)];
+
+    if (peer->name.data == name->data && peer->name.len == name->len) {
+        return peer;
+    }
+
+    return ngx_http_smart_series_search(su, name);
+}
+
 
 void ngx_http_smart_series_suppress(ngx_http_smart_ctx_t *ctx,
     ngx_uint_t reason);

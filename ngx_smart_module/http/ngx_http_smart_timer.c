@@ -120,19 +120,9 @@ ngx_http_smart_timer_set(ngx_http_smart_timers_t *timers,
 
 
 void
-ngx_http_smart_timer_del(ngx_http_smart_timer_t *t)
+ngx_http_smart_timer_remove(ngx_http_smart_timer_t *t)
 {
-    if (t->due == 0) {
-        return;
-    }
-
     t->due = 0;
-
-    if (t->queue.next) {
-        ngx_queue_remove(&t->queue);
-        t->queue.next = NULL;
-        return;
-    }
 
     if (t->event->timer_set) {
         ngx_del_timer(t->event);

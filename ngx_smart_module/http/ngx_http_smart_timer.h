@@ -48,7 +48,26 @@ ngx_http_smart_timers_t *ngx_http_smart_timers_create(ngx_pool_t *pool,
 ngx_int_t ngx_http_smart_timer_set(ngx_http_smart_timers_t *timers,
     ngx_http_smart_timer_t *t, ngx_msec_t due, ngx_pool_t *pool);
 
-void ngx_http_smart_timer_del(ngx_http_smart_timer_t *t);
+/* one that has an event of its own */
+void ngx_http_smart_timer_remove(ngx_http_smart_timer_t *t);
+
+
+static ngx_inline void
+ngx_http_smart_timer_del(ngx_http_smart_timer_t *t)
+{
+    if (t->due == 0) {
+        return;
+    }
+
+    if (t->queue.next) {
+        t->due = 0;
+        ngx_queue_remove(&t->queue);
+        t->queue.next = NULL;
+        return;
+    }
+
+    ngx_http_smart_timer_remove(t);
+}
 
 
 #endif /* _NGX_HTTP_SMART_TIMER_H_INCLUDED_ */

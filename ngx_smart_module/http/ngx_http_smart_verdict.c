@@ -9,6 +9,11 @@
 #include "ngx_http_smart_hedge.h"
 
 
+#define NGX_HTTP_SMART_VERDICT_GRPC  (sizeof("application/grpc") - 1)
+
+
+static ngx_uint_t ngx_http_smart_verdict_type(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf, ngx_str_t *type) ngx_http_smart_noinline;
 static ngx_uint_t ngx_http_smart_verdict_grpc(ngx_http_request_t *r);
 
 
@@ -16,8 +21,6 @@ ngx_uint_t
 ngx_http_smart_verdict(ngx_http_request_t *r,
     ngx_http_request_t *main, ngx_uint_t status, ngx_str_t *type)
 {
-    ngx_str_t                  *types;
-    ngx_uint_t                  i;
     ngx_http_smart_loc_conf_t  *slcf;
 
     slcf = ngx_http_get_module_loc_conf(main, ngx_http_smart_module);
@@ -36,8 +39,25 @@ ngx_http_smart_verdict(ngx_http_request_t *r,
         return 1;
     }
 
-    if (type->len >= 16
-        && ngx_strncasecmp(type->data, (u_char *) "application/grpc", 16) == 0
+    if (type->len < NGX_HTTP_SMART_VERDICT_GRPC && slcf->types == NULL) {
+        return 1;
+    }
+
+    return ngx_http_smart_verdict_type(r, slcf, type);
+}
+
+
+static ngx_uint_t
+ngx_http_smart_verdict_type(ngx_http_request_t *r,
+    ngx_http_smart_loc_conf_t *slcf, ngx_str_t *type)
+{
+    ngx_str_t   *types;
+    ngx_uint_t   i;
+
+    if (type->len >= NGX_HTTP_SMART_VERDICT_GRPC
+        && ngx_strncasecmp(type->data, (u_char *) "application/grpc",
+                           NGX_HTTP_SMART_VERDICT_GRPC)
+           == 0
         && !ngx_http_smart_verdict_grpc(r))
     {
         return 0;

@@ -29,7 +29,8 @@
 # Steps before the header run in the order in which they are written:
 #
 #   delay:MS             pause
-#   interim:CODE         send a 1xx response; more than one may be given
+#   interim:CODE[,BYTES] send a 1xx response, with a header of that length; more
+#                        than one may be given
 #
 # The answer, by default 200, text/plain, "ok\n", in any order:
 #
@@ -628,7 +629,7 @@ sub compile {
 
     my @plan = map {
         $_->[0] eq 'delay' ? [wait => $_->[1]]
-                           : [send => status_line($_->[1]) . interim($_->[1])]
+                           : [send => interim($c, split /,/, $_->[1])]
     } @{ $s->{pre} };
 
     my $broken = $s->{reset} ? ['reset'] : $s->{hang} ? ['hang'] : ['close'];
@@ -685,7 +686,15 @@ sub status_line {
 
 
 sub interim {
-    return $_[0] == 103 ? "Link: </style.css>; rel=preload\r\n\r\n" : "\r\n";
+    my ($c, $code, $size) = @_;
+
+    my $head = status_line($code);
+
+    $head .= "Link: </style.css>; rel=preload\r\nX-Try: $c->{attempt}{n}\r\n"
+        if $code == 103;
+    $head .= 'X-Fill: ' . 'x' x $size . "\r\n" if $size;
+
+    return "$head\r\n";
 }
 
 

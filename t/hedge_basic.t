@@ -618,3 +618,20 @@ GET /?id=a&s=hang|size:10000 HTTP/1.0
 X-Try: 2
 --- response_body_like eval
 qr/\A.{10000}\z/s
+
+
+
+=== TEST 35: two hedges with more headers than there is room for
+--- config
+location / { smart_hedge 30ms extra=2; proxy_pass http://u; }
+--- request eval
+my $many = join ';', map { "h:X-H$_=" . "v$_" x 20 } 1 .. 40;
+["GET /?id=a&s=hang|hang|$many;size:10000", "GET /?id=b&s=hang|$many|hang"]
+--- response_headers eval
+my $all = join "\n", map { "X-H$_: " . "v$_" x 20 } 1 .. 40;
+["X-Try: 3\n$all", "X-Try: 2\n$all"]
+--- response_body_like eval
+[qr/\A.{10000}\z/s, qr/./]
+--- ctl
+cancelled?id=a => attempts=3 done=1 cancelled=2 open=0
+cancelled?id=b => attempts=3 done=1 cancelled=2 open=0

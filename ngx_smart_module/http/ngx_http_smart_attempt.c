@@ -11,6 +11,11 @@
 #include "ngx_http_smart_series.h"
 
 
+/* headers that a hedge has room for, before it takes more */
+#define NGX_HTTP_SMART_ATTEMPT_HEADERS  8
+
+
+static void ngx_http_smart_attempt_trim(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_smart_attempt_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_attempt_reinit_request(ngx_http_request_t *r);
 static void ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r,
@@ -57,6 +62,8 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 
     a->request = sr;
 
+    ngx_http_smart_attempt_trim(sr);
+
     sr->content_handler = ngx_http_smart_attempt_content;
 
     sr->quoted_uri = r->quoted_uri;
@@ -82,6 +89,76 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
     ngx_http_smart_main_watch(r, ctx);
 
     return NGX_OK;
+}
+
+
+/*
+ * nginx has just made room for 24 headers, of which a hedge that waits has none
+ * and most answers few: what lies at the end of a block of the pool goes back
+ * to it.  Only the queue of posted requests may already point behind it.
+ */
+static void
+ngx_http_smart_attempt_trim(ngx_http_request_t *sr)
+{
+    size_t                      unused;
+    u_char                     *end;
+    ngx_list_t                 *headers, *trailers;
+    ngx_pool_t                 *pool;
+    ngx_http_posted_request_t  *pr, **last;
+
+    headers = &sr->headers_out.headers;
+    trailers = &sr->headers_out.trailers;
+
+    if (headers->nalloc <= NGX_HTTP_SMART_ATTEMPT_HEADERS) {
+        return;
+    }
+
+    last = &sr->main->posted_requests;
+
+    while (*last && (*last)->next) {
+        last = &(*last)->next;
+    }
+
+    pr = *last;
+
+    end = (u_char *) headers->part.elts + headers->nalloc * headers->size;
+
+    if (trailers->part.elts == end) {
+        end += trailers->nalloc * trailers->size;
+    }
+
+    if ((u_char *) pr == end) {
+        end = (u_char *) (pr + 1);
+
+    } else {
+        pr = NULL;
+    }
+
+    for (pool = sr->pool; pool && pool->d.last != end; pool = pool->d.next) {
+        /* void */
+    }
+
+    if (pool == NULL) {
+        return;
+    }
+
+    unused = (headers->nalloc - NGX_HTTP_SMART_ATTEMPT_HEADERS)
+             * headers->size;
+
+    headers->nalloc = NGX_HTTP_SMART_ATTEMPT_HEADERS;
+
+    if ((u_char *) trailers->part.elts > (u_char *) headers->part.elts
+        && (u_char *) trailers->part.elts < end)
+    {
+        trailers->part.elts = (u_char *) trailers->part.elts - unused;
+    }
+
+    if (pr) {
+        *last = (ngx_http_posted_request_t *) ((u_char *) pr - unused);
+        **last = *pr;
+    }
+
+    pool->d.last -= unused;
 }
 
 

@@ -28,6 +28,8 @@ typedef enum {
     NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT,
     NGX_HTTP_SMART_JOURNAL_SQLITE_ROLLBACK,
     NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT_ONE,
+    NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT_MANY,
     NGX_HTTP_SMART_JOURNAL_SQLITE_UPDATE,
     NGX_HTTP_SMART_JOURNAL_SQLITE_FIND,
     NGX_HTTP_SMART_JOURNAL_SQLITE_ADD_URL,
@@ -43,6 +45,10 @@ typedef enum {
     NGX_HTTP_SMART_JOURNAL_SQLITE_SWEEP,
     NGX_HTTP_SMART_JOURNAL_SQLITE_STATEMENTS
 } ngx_http_smart_journal_sqlite_statement_e;
+
+
+/* records of one "insert" */
+#define NGX_HTTP_SMART_JOURNAL_SQLITE_MANY  16
 
 
 /* how often a text occurs in what is written or removed */
@@ -87,6 +93,13 @@ ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_failed(
     ngx_http_smart_journal_store_t *store, int rc, const char *what,
     ngx_http_smart_journal_error_t *error);
 
+/* 1 if the path leads to another file, or none, since it was opened */
+unsigned ngx_http_smart_journal_sqlite_moved(
+    ngx_http_smart_journal_store_t *store);
+
+
+/* ngx_http_smart_journal_sqlite_statement.c */
+
 /* a prepared statement, reset and without values; NULL if it cannot be had */
 sqlite3_stmt *ngx_http_smart_journal_sqlite_statement(
     ngx_http_smart_journal_store_t *store,
@@ -95,10 +108,6 @@ sqlite3_stmt *ngx_http_smart_journal_sqlite_statement(
 /* runs a statement that has no values, and no rows */
 int ngx_http_smart_journal_sqlite_run(ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_sqlite_statement_e which);
-
-/* 1 if the path leads to another file, or none, since it was opened */
-unsigned ngx_http_smart_journal_sqlite_moved(
-    ngx_http_smart_journal_store_t *store);
 
 
 /* ngx_http_smart_journal_sqlite_aside.c */
@@ -130,6 +139,24 @@ void ngx_http_smart_journal_sqlite_count(
 int ngx_http_smart_journal_sqlite_add(ngx_http_smart_journal_store_t *store);
 int ngx_http_smart_journal_sqlite_subtract(
     ngx_http_smart_journal_store_t *store);
+
+
+/* ngx_http_smart_journal_sqlite_row.c */
+
+/* a record whose id may be there already, which is left as it is then */
+int ngx_http_smart_journal_sqlite_insert(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *record, unsigned *inserted);
+
+/* new ones: the transaction is over where one cannot be inserted */
+int ngx_http_smart_journal_sqlite_insert_new(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t **records, size_t n);
+
+/* the end of a record that may be there */
+int ngx_http_smart_journal_sqlite_update(
+    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
+    unsigned *updated);
 
 
 /* ngx_http_smart_journal_sqlite_write.c */

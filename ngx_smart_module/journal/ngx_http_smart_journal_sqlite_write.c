@@ -13,15 +13,24 @@
 #include "ngx_http_smart_journal_sqlite.h"
 
 
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_begin(
+    ngx_http_smart_journal_store_t *store, size_t n,
+    ngx_http_smart_journal_error_t *error);
+static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_end(
+    ngx_http_smart_journal_store_t *store, int rc,
+    ngx_http_smart_journal_error_t *error);
+static int ngx_http_smart_journal_sqlite_new(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *records, size_t n);
+static int ngx_http_smart_journal_sqlite_each(
+    ngx_http_smart_journal_store_t *store, int64_t instance,
+    const ngx_smart_record_t *records, size_t n, size_t *skipped);
 static int ngx_http_smart_journal_sqlite_record(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *record);
-static int ngx_http_smart_journal_sqlite_insert(
-    ngx_http_smart_journal_store_t *store, int64_t instance,
-    const ngx_smart_record_t *record, unsigned *inserted);
-static int ngx_http_smart_journal_sqlite_update(
-    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
-    unsigned *updated);
+static void ngx_http_smart_journal_sqlite_tell(
+    ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record);
+static unsigned ngx_http_smart_journal_sqlite_refused(int rc);
 static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_compare(
     ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
     int *rc);
@@ -34,21 +43,55 @@ static int ngx_http_smart_journal_sqlite_keep(
 static int ngx_http_smart_journal_sqlite_tally(
     ngx_http_smart_journal_store_t *store, size_t used);
 
-static void ngx_http_smart_journal_sqlite_bind_text(sqlite3_stmt *stmt, int n,
-    const ngx_smart_record_text_t *text);
-static void ngx_http_smart_journal_sqlite_bind_end(sqlite3_stmt *stmt, int n,
-    int64_t value, int64_t unknown);
 
-
+/*
+ * Nearly all records are new, and are written many at a time.  Where one is
+ * not, as after the death of a writer between commit and acknowledgement, or
+ * the store refuses one, the batch is written anew, one by one.
+ */
 ngx_http_smart_journal_rc_e
 ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
     int64_t instance, const ngx_smart_record_t *records, size_t n,
     size_t *skipped, ngx_http_smart_journal_error_t *error)
 {
-    int     rc;
-    size_t  i;
+    int                          rc;
+    ngx_http_smart_journal_rc_e  result;
 
     *skipped = 0;
+
+    result = ngx_http_smart_journal_sqlite_begin(store, n, error);
+
+    if (result != NGX_HTTP_SMART_JOURNAL_OK) {
+        return result;
+    }
+
+    rc = ngx_http_smart_journal_sqlite_new(store, instance, records, n);
+
+    if (!ngx_http_smart_journal_sqlite_refused(rc)) {
+        return ngx_http_smart_journal_sqlite_end(store, rc, error);
+    }
+
+    (void) ngx_http_smart_journal_sqlite_end(store, rc, error);
+
+    result = ngx_http_smart_journal_sqlite_begin(store, n, error);
+
+    if (result != NGX_HTTP_SMART_JOURNAL_OK) {
+        return result;
+    }
+
+    rc = ngx_http_smart_journal_sqlite_each(store, instance, records, n,
+                                            skipped);
+
+    return ngx_http_smart_journal_sqlite_end(store, rc, error);
+}
+
+
+/* a transaction that counts at most n records */
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_begin(ngx_http_smart_journal_store_t *store,
+    size_t n, ngx_http_smart_journal_error_t *error)
+{
+    int  rc;
 
     if (ngx_http_smart_journal_sqlite_moved(store)) {
         snprintf(error->text, sizeof(error->text),
@@ -66,18 +109,20 @@ ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
 
     rc = ngx_http_smart_journal_sqlite_run(store,
                                          NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
-
-    for (i = 0; i < n && rc == SQLITE_OK; i++) {
-
-        rc = ngx_http_smart_journal_sqlite_record(store, instance,
-                                                  &records[i]);
-
-        if ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_TOOBIG) {
-            (*skipped)++;
-            rc = SQLITE_OK;
-        }
+    if (rc != SQLITE_OK) {
+        return ngx_http_smart_journal_sqlite_failed(store, rc, "cannot write",
+                                                    error);
     }
 
+    return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+/* "rc" tells what became of the records; all of them are kept, or none */
+static ngx_http_smart_journal_rc_e
+ngx_http_smart_journal_sqlite_end(ngx_http_smart_journal_store_t *store,
+    int rc, ngx_http_smart_journal_error_t *error)
+{
     if (rc == SQLITE_OK) {
         rc = ngx_http_smart_journal_sqlite_add(store);
     }
@@ -93,6 +138,70 @@ ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
     }
 
     return NGX_HTTP_SMART_JOURNAL_OK;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_new(ngx_http_smart_journal_store_t *store,
+    int64_t instance, const ngx_smart_record_t *records, size_t n)
+{
+    int                        rc;
+    size_t                     i, k;
+    const ngx_smart_record_t  *many[NGX_HTTP_SMART_JOURNAL_SQLITE_MANY];
+
+    k = 0;
+    rc = SQLITE_OK;
+
+    for (i = 0; i < n && rc == SQLITE_OK; i++) {
+
+        if (records[i].again) {
+            rc = ngx_http_smart_journal_sqlite_record(store, instance,
+                                                      &records[i]);
+            continue;
+        }
+
+        many[k++] = &records[i];
+
+        ngx_http_smart_journal_sqlite_tell(store, &records[i]);
+
+        if (k == NGX_HTTP_SMART_JOURNAL_SQLITE_MANY) {
+            rc = ngx_http_smart_journal_sqlite_insert_new(store, instance,
+                                                          many, k);
+            k = 0;
+        }
+    }
+
+    if (rc == SQLITE_OK) {
+        rc = ngx_http_smart_journal_sqlite_insert_new(store, instance, many,
+                                                      k);
+    }
+
+    return rc;
+}
+
+
+static int
+ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
+    int64_t instance, const ngx_smart_record_t *records, size_t n,
+    size_t *skipped)
+{
+    int     rc;
+    size_t  i;
+
+    rc = SQLITE_OK;
+
+    for (i = 0; i < n && rc == SQLITE_OK; i++) {
+
+        rc = ngx_http_smart_journal_sqlite_record(store, instance,
+                                                  &records[i]);
+
+        if (ngx_http_smart_journal_sqlite_refused(rc)) {
+            (*skipped)++;
+            rc = SQLITE_OK;
+        }
+    }
+
+    return rc;
 }
 
 
@@ -121,11 +230,7 @@ ngx_http_smart_journal_sqlite_record(ngx_http_smart_journal_store_t *store,
     }
 
     if (inserted) {
-        ngx_http_smart_journal_sqlite_count(&store->urls, record->url.data,
-                                            record->url.len);
-        ngx_http_smart_journal_sqlite_count(&store->websites,
-                                            record->website.data,
-                                            record->website.len);
+        ngx_http_smart_journal_sqlite_tell(store, record);
         return SQLITE_OK;
     }
 
@@ -137,81 +242,22 @@ ngx_http_smart_journal_sqlite_record(ngx_http_smart_journal_store_t *store,
 }
 
 
-static int
-ngx_http_smart_journal_sqlite_insert(ngx_http_smart_journal_store_t *store,
-    int64_t instance, const ngx_smart_record_t *record, unsigned *inserted)
+static void
+ngx_http_smart_journal_sqlite_tell(ngx_http_smart_journal_store_t *store,
+    const ngx_smart_record_t *record)
 {
-    int            rc;
-    sqlite3_stmt  *stmt;
-
-    stmt = ngx_http_smart_journal_sqlite_statement(store,
-                                        NGX_HTTP_SMART_JOURNAL_SQLITE_INSERT);
-    if (stmt == NULL) {
-        return sqlite3_extended_errcode(store->db);
-    }
-
-    sqlite3_bind_blob(stmt, 1, record->id, sizeof(record->id), SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 2, record->timestamp);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 3, record->duration, -1);
-    sqlite3_bind_text(stmt, 4, record->url.len ? record->url.data : "",
-                      (int) record->url.len, SQLITE_STATIC);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 5, record->code, 0);
-    sqlite3_bind_int(stmt, 6, (int) record->state);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 7, &record->method);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 8, &record->host);
-    sqlite3_bind_text(stmt, 9, record->website.len ? record->website.data : "",
-                      (int) record->website.len, SQLITE_STATIC);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 10, &record->node);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 11, record->attempts, -1);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 12, record->winner, -1);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 13, &record->upstream);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 14, &record->trace_id);
-
-    if (record->state == NGX_SMART_RECORD_OPEN) {
-        sqlite3_bind_int64(stmt, 15, instance);
-
-    } else {
-        sqlite3_bind_null(stmt, 15);
-    }
-
-    rc = sqlite3_step(stmt);
-
-    *inserted = (rc == SQLITE_DONE && sqlite3_changes(store->db) == 1);
-
-    sqlite3_reset(stmt);
-
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    ngx_http_smart_journal_sqlite_count(&store->urls, record->url.data,
+                                        record->url.len);
+    ngx_http_smart_journal_sqlite_count(&store->websites, record->website.data,
+                                        record->website.len);
 }
 
 
-static int
-ngx_http_smart_journal_sqlite_update(ngx_http_smart_journal_store_t *store,
-    const ngx_smart_record_t *record, unsigned *updated)
+/* one record, for what it is */
+static unsigned
+ngx_http_smart_journal_sqlite_refused(int rc)
 {
-    int            rc;
-    sqlite3_stmt  *stmt;
-
-    stmt = ngx_http_smart_journal_sqlite_statement(store,
-                                        NGX_HTTP_SMART_JOURNAL_SQLITE_UPDATE);
-    if (stmt == NULL) {
-        return sqlite3_extended_errcode(store->db);
-    }
-
-    sqlite3_bind_blob(stmt, 1, record->id, sizeof(record->id), SQLITE_STATIC);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 2, record->duration, -1);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 3, record->code, 0);
-    sqlite3_bind_int(stmt, 4, (int) record->state);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 5, record->attempts, -1);
-    ngx_http_smart_journal_sqlite_bind_end(stmt, 6, record->winner, -1);
-    ngx_http_smart_journal_sqlite_bind_text(stmt, 7, &record->upstream);
-
-    rc = sqlite3_step(stmt);
-
-    *updated = (rc == SQLITE_DONE && sqlite3_changes(store->db) == 1);
-
-    sqlite3_reset(stmt);
-
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    return (rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_TOOBIG;
 }
 
 
@@ -221,57 +267,29 @@ ngx_http_smart_journal_sqlite_put(ngx_http_smart_journal_store_t *store,
 {
     int                          rc;
     unsigned                     inserted;
-    ngx_http_smart_journal_rc_e  result;
+    ngx_http_smart_journal_rc_e  result, ended;
 
     inserted = 0;
+    result = ngx_http_smart_journal_sqlite_begin(store, 1, error);
+
+    if (result != NGX_HTTP_SMART_JOURNAL_OK) {
+        return result;
+    }
+
     result = NGX_HTTP_SMART_JOURNAL_CREATED;
-
-    if (ngx_http_smart_journal_sqlite_moved(store)) {
-        snprintf(error->text, sizeof(error->text),
-                 "has been moved or removed");
-        return NGX_HTTP_SMART_JOURNAL_FAILED;
-    }
-
-    if (ngx_http_smart_journal_sqlite_room(&store->urls, 1) != SQLITE_OK
-        || ngx_http_smart_journal_sqlite_room(&store->websites, 1)
-           != SQLITE_OK)
-    {
-        snprintf(error->text, sizeof(error->text), "out of memory");
-        return NGX_HTTP_SMART_JOURNAL_FAILED;
-    }
-
-    rc = ngx_http_smart_journal_sqlite_run(store,
-                                         NGX_HTTP_SMART_JOURNAL_SQLITE_BEGIN);
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_insert(store, 0, record,
-                                                  &inserted);
-    }
+    rc = ngx_http_smart_journal_sqlite_insert(store, 0, record, &inserted);
 
     if (rc == SQLITE_OK && inserted) {
-        ngx_http_smart_journal_sqlite_count(&store->urls, record->url.data,
-                                            record->url.len);
-        ngx_http_smart_journal_sqlite_count(&store->websites,
-                                            record->website.data,
-                                            record->website.len);
-
-        rc = ngx_http_smart_journal_sqlite_add(store);
+        ngx_http_smart_journal_sqlite_tell(store, record);
     }
 
     if (rc == SQLITE_OK && !inserted) {
         result = ngx_http_smart_journal_sqlite_compare(store, record, &rc);
     }
 
-    if (rc == SQLITE_OK) {
-        rc = ngx_http_smart_journal_sqlite_run(store,
-                                        NGX_HTTP_SMART_JOURNAL_SQLITE_COMMIT);
-    }
+    ended = ngx_http_smart_journal_sqlite_end(store, rc, error);
 
-    if (rc != SQLITE_OK) {
-        return ngx_http_smart_journal_sqlite_failed(store, rc, "cannot write",
-                                                    error);
-    }
-
-    return result;
+    return ended == NGX_HTTP_SMART_JOURNAL_OK ? result : ended;
 }
 
 
@@ -463,30 +481,4 @@ ngx_http_smart_journal_sqlite_tally(ngx_http_smart_journal_store_t *store,
     }
 
     return ngx_http_smart_journal_sqlite_subtract(store);
-}
-
-
-static void
-ngx_http_smart_journal_sqlite_bind_text(sqlite3_stmt *stmt, int n,
-    const ngx_smart_record_text_t *text)
-{
-    if (text->len == 0) {
-        sqlite3_bind_null(stmt, n);
-        return;
-    }
-
-    sqlite3_bind_text(stmt, n, text->data, (int) text->len, SQLITE_STATIC);
-}
-
-
-static void
-ngx_http_smart_journal_sqlite_bind_end(sqlite3_stmt *stmt, int n,
-    int64_t value, int64_t unknown)
-{
-    if (value == unknown) {
-        sqlite3_bind_null(stmt, n);
-        return;
-    }
-
-    sqlite3_bind_int64(stmt, n, value);
 }

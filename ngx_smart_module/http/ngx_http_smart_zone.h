@@ -79,6 +79,10 @@ typedef struct {
     uint32_t                      in_flight[NGX_HTTP_SMART_SHARDS];
 } ngx_http_smart_series_t;
 
+/* does not compile where a location would take more of the zone */
+typedef char  ngx_http_smart_series_size_t
+    [sizeof(ngx_http_smart_series_t) <= 16 * 1024 ? 1 : -1];
+
 
 typedef struct {
     ngx_http_smart_slot_t         slot;        /* upstream, peer */

@@ -178,7 +178,7 @@ is $r->{body}, 'second', 'a hedge after the workers were killed';
 
 # a latency of milliseconds gives a delay of milliseconds
 
-load('/b', 300, 'ok');
+load('/b', 300, 'ok', '', 2);
 pass_time();
 $r = get('/b', 'hang|body:second');
 is $r->{body}, 'second', 'fast answers, a fast hedge';
@@ -203,10 +203,11 @@ sub get {
 
 
 sub load {
-    my ($uri, $n, $script, $policy) = @_;
+    my ($uri, $n, $script, $policy, $concurrency) = @_;
 
     my @all = $ngx->load(uri => "$uri?s=$script&policy=" . ($policy // ''),
-                         requests => $n, concurrency => 20);
+                         requests => $n,
+                         concurrency => $concurrency // 20);
 
     is scalar(grep { $_->[0] } @all), $n, "$n answers of $uri, $script";
 }

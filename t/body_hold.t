@@ -208,6 +208,49 @@ for my $threads (threads() ? ('', '_threads') : ('')) {
                 $script eq SLOW ? 'HIT' : 'MISS']);
     }
 
+    # nginx makes a GET of it, to fill the cache
+
+    $uri = "/cache$threads/" . ++$id;
+
+    is(request($uri, BAD, OTHER . ';h:X-Ok=1', method => 'HEAD')
+       ->{headers}{'x-race'}, 'hedge 2 1', 'HEAD, the body is refused');
+    is(request($uri, BAD, BAD)->{body}, '{"time": 2}', "the hedge's is cached");
+
+    $uri = "/cache$threads/" . ++$id;
+
+    my $got = request($uri, BAD, BAD, method => 'HEAD');
+
+    is($got->{status}, 200, 'HEAD, both are refused');
+    is($got->{headers}{'x-race'}, 'failed 2 ', 'a failure');
+    cached($uri, 'and not cached', [GOOD, OTHER, 'primary 1 0', 'MISS']);
+
+    for my $how ('', ';chunked;split:1000') {
+        $uri .= 'x';
+        $got = request($uri, BAD, "json:30000$how", method => 'HEAD');
+
+        is($got->{status}, 200, "HEAD, the last is too large$how");
+        is($got->{headers}{'x-race'}, 'failed 2 ', 'a failure, too');
+        cached($uri, 'and not cached', [GOOD, OTHER, 'primary 1 0', 'MISS']);
+
+        $uri .= 'x';
+        $got = request($uri, "json:30000$how", 'close', method => 'HEAD');
+
+        is($got->{status}, 502, "HEAD, a large one and none$how");
+        cached($uri, 'and not cached', [GOOD, OTHER, 'primary 1 0', 'MISS']);
+    }
+
+    $uri = "/cache$threads/" . ++$id;
+
+    for my $how ('', ';chunked', ';nolen') {
+        $uri .= 'x';
+        $got = request($uri, GOOD . $how, OTHER, method => 'HEAD');
+
+        is($got->{headers}{'x-race'}, 'primary 1 0', "HEAD, accepted$how");
+        is($got->{headers}{'content-length'}, $how ? undef : 11,
+           'it has its header');
+        is(request($uri, BAD, BAD)->{body}, '{"time": 1}', 'and is cached');
+    }
+
     $uri = "/cache$threads/" . ++$id;
 
     is(request($uri, 'body:{"time": 1};h:ETag="x"', OTHER,

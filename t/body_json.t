@@ -91,6 +91,11 @@ for my $how ('', ';chunked', ';chunked;split:100', ';nolen;split:100,1') {
         if $how !~ /split/;
 }
 
+answer('in single bytes', 'body:{"time": 1};chunked;split:1', 1);
+answer('in single bytes, and refused', 'body:{"time": 1;chunked;split:1', 2,
+       'invalid JSON');
+answer('in single bytes, without an end', 'body:{"time": 1};nolen;split:1', 1);
+
 for my $status (204, 304) {
     my $got = request('/on', "status:$status", HEDGE);
 
@@ -104,6 +109,15 @@ for my $status (204, 304) {
 
     is($got->{status}, 200, 'HEAD');
     is($got->{headers}{'x-race'}, 'primary 1 0', 'HEAD has no body');
+}
+
+{
+    my $c = $ngx->connect;
+
+    $c->request('/upgrade', headers => [Upgrade => 'echo', Connection =>
+                'upgrade', 'X-Script' => 'status:101;h:Upgrade=echo']);
+    is(($c->read_header // {})->{status}, 101, 'another protocol is no JSON');
+    $c->close;
 }
 
 {
@@ -167,6 +181,16 @@ for my $mode (qw( on unbuffered )) {
 }
 
 {
+    my $got = request('/gzip', 'body:no', 'json:60000',
+                      headers => ['Accept-Encoding' => 'gzip']);
+    my $body;
+
+    gunzip(\$got->{body} => \$body);
+    is($got->{headers}{'content-encoding'}, 'gzip', "a hedge's, compressed");
+    is(md5_hex($body), json_md5(60000), 'to the same');
+}
+
+{
     my $got = request('/sub', 'body:{"time": 1}', HEDGE);
     is($got->{body}, '{"date": 1}', 'sub_filter');
 
@@ -181,6 +205,12 @@ for my $range (['0-3', '{"ti'], ['-3', "1}\n"], ['5-', "e\": 1}\n"],
                       HEDGE, headers => [Range => "bytes=$range->[0]"]);
 
     is($got->{status}, 206, "range $range->[0]");
+    is($got->{body}, $range->[1], "its bytes");
+
+    $got = request('/range', 'body:no', 'body:{"time": 1}%0A;h:Accept-Ranges='
+                   . 'bytes', headers => [Range => "bytes=$range->[0]"]);
+
+    is($got->{status}, 206, "range $range->[0] of a hedge");
     is($got->{body}, $range->[1], "its bytes");
 }
 
@@ -472,6 +502,13 @@ server {
         smart_timeout 10s;
         smart_success_buffer 1k;
         proxy_buffering off;
+        proxy_pass http://u;
+    }
+
+    location /upgrade {
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $http_connection;
+        smart_timeout 10s;
         proxy_pass http://u;
     }
 

@@ -80,10 +80,17 @@ ngx_http_smart_hold_header(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     off_t                      length;
     ngx_uint_t                 gzip;
     const char                *refused;
+    ngx_http_upstream_t       *u;
     ngx_http_smart_race_t     *race;
     ngx_http_smart_attempt_t  *a;
 
-    if (ctx->conf->json == NULL || r->method == NGX_HTTP_HEAD
+    u = r->upstream;
+
+    /* nginx makes a GET of HEAD, to fill its cache with the body */
+
+    if (ctx->conf->json == NULL
+        || (r->method == NGX_HTTP_HEAD
+            && (u->method.len == 0 || !u->cacheable))
         || r->headers_out.status == NGX_HTTP_NO_CONTENT
         || r->headers_out.status == NGX_HTTP_NOT_MODIFIED
         || r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS)
@@ -103,9 +110,6 @@ ngx_http_smart_hold_header(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     if (r->headers_out.status == NGX_HTTP_PARTIAL_CONTENT) {
         refused = "partial content";
 
-    } else if (length == 0) {
-        refused = "invalid JSON";
-
     } else if (length > (off_t) ctx->conf->success_buffer) {
         refused = "body too large";
 
@@ -120,8 +124,8 @@ ngx_http_smart_hold_header(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     ngx_http_smart_hold_refuse(ctx, a, refused, NULL);
 
     /* should it be passed on all the same */
-    r->upstream->cacheable = 0;
-    r->upstream->store = 0;
+    u->cacheable = 0;
+    u->store = 0;
 
     return NGX_DECLINED;
 }

@@ -17,11 +17,7 @@ SmartProtocol->memcached_set(
 
 $ENV{TEST_NGINX_LARGE} = SmartProtocol::body_md5($large);
 
-SmartProtocol->start('memcached');
-SmartProtocol->blocks(config => <<'CONF');
-set $memcached_key $request_uri;
-default_type text/plain;
-CONF
+SmartProtocol->cases('memcached');
 
 run_tests();
 
@@ -70,23 +66,7 @@ cancelled?id=c => attempts=2 done=1 cancelled=1 open=0
 
 
 
-=== TEST 3: the primary wins although a hedge has been sent
---- config
-location / { smart_hedge 50ms; memcached_pass u; }
---- request
-GET /?id=a&s=delay:500;body:primary|hang
---- response_body: primary
---- logged
-200 primary attempts=2 winner=0
---- ctl
-cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
---- no_error_log
-[error]
-[warn]
-
-
-
-=== TEST 4: the losers are closed before the winner's body has come
+=== TEST 3: the losers are closed before the winner's body has come
 --- config
 location / { smart_hedge 50ms extra=2; memcached_pass u; }
 --- request eval
@@ -108,7 +88,7 @@ for my $id (qw( a b )) {
 
 
 
-=== TEST 5: a miss wins by default, of a primary and of a hedge
+=== TEST 4: a miss wins by default, of a primary and of a hedge
 --- config
 location / { smart_hedge 50ms; memcached_pass u; }
 --- request eval
@@ -127,7 +107,7 @@ cancelled?id=c => attempts=2 done=1 cancelled=1 open=0
 
 
 
-=== TEST 6: with smart_success_status 200 a miss has failed
+=== TEST 5: with smart_success_status 200 a miss has failed
 --- config
 smart_success_status 200;
 location / { smart_hedge 60s extra=2; memcached_pass u; }
@@ -149,7 +129,7 @@ cancelled?id=c => attempts=3 done=3 cancelled=0 open=0
 
 
 
-=== TEST 7: error_page is taken for a miss that wins, once
+=== TEST 6: error_page is taken for a miss that wins, once
 --- config
 location / {
     smart_hedge 50ms;
@@ -166,7 +146,7 @@ cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 
 
 
-=== TEST 8: and where a fallback is hedged, too
+=== TEST 7: and where a fallback is hedged, too
 --- config
 smart_success_status 200;
 location / {
@@ -187,7 +167,7 @@ location @origin {
 
 
 
-=== TEST 9: a primary that fails starts all hedges at once
+=== TEST 8: a primary that fails starts all hedges at once
 --- config
 location / {
     smart_hedge 60s extra=2;
@@ -215,41 +195,7 @@ like(error_log(), qr/$_/, "$name - $_")
 
 
 
-=== TEST 10: the first peer refuses connections
---- http_config
-upstream u { server $TEST_NGINX_DEAD; server $TEST_NGINX_PEER2; }
---- config
-location / {
-    smart_hedge 60s;
-    memcached_next_upstream off;
-    memcached_pass u;
-}
---- request
-GET /?id=a&s=body:hedge
---- response_body: hedge
---- logged
-200 hedge attempts=2 winner=1
---- error_log
-Connection refused
---- no_error_log
-smart: failed
-
-
-
-=== TEST 11: the first peer swallows connections
---- http_config
-upstream u { server $TEST_NGINX_BLACKHOLE; server $TEST_NGINX_PEER2; }
---- config
-location / { smart_hedge 50ms; memcached_pass u; }
---- request
-GET /?id=a&s=body:hedge
---- response_body: hedge
---- logged
-200 hedge attempts=2 winner=1
-
-
-
-=== TEST 12: all have failed
+=== TEST 9: all have failed
 --- config
 location / {
     smart_hedge 50ms extra=2;
@@ -276,7 +222,7 @@ like(error_log(), qr/smart: failed after \d+ ms, 3 attempts: /,
 
 
 
-=== TEST 13: 5 MB through a hedge, and through a primary that was hedged
+=== TEST 10: 5 MB through a hedge, and through a primary that was hedged
 --- config
 location / { smart_hedge 50ms; memcached_pass u; }
 location /small { smart_hedge 50ms; memcached_buffer_size 4k; memcached_pass u; }
@@ -298,7 +244,7 @@ cancelled?id=d => /attempts=2 .* open=0/
 
 
 
-=== TEST 14: a value that breaks off does so as without hedging
+=== TEST 11: a value that breaks off does so as without hedging
 --- config
 location / { smart_hedge 50ms; memcached_pass u; }
 location /off { memcached_pass u; }
@@ -317,7 +263,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 15: HEAD
+=== TEST 12: HEAD
 --- config
 location / {
     smart_hedge 50ms;
@@ -340,7 +286,7 @@ cancelled?id=e => attempts=2 done=1 cancelled=1 open=0
 
 
 
-=== TEST 16: kept connections: winners' are used again, losers' are not
+=== TEST 13: kept connections: winners' are used again, losers' are not
 --- http_config
 upstream u { server $TEST_NGINX_PEER1 max_fails=0; keepalive 8; }
 --- init
@@ -362,7 +308,7 @@ is(SmartProtocol->accepted, 7, "$name - a connection and one per loser");
 
 
 
-=== TEST 17: a real memcached answers for one that hangs or fails
+=== TEST 14: a real memcached answers for one that hangs or fails
 --- skip_eval: 3: !$ENV{TEST_NGINX_REAL}
 --- http_config
 upstream u { server $TEST_NGINX_PEER1; server $TEST_NGINX_MEMCACHED; }
@@ -381,7 +327,7 @@ cancelled?id=m => attempts=1 done=0 cancelled=1 open=0
 
 
 
-=== TEST 18: 5 MB of a real memcached
+=== TEST 15: 5 MB of a real memcached
 --- skip_eval: 3: !$ENV{TEST_NGINX_REAL}
 --- http_config
 upstream u { server $TEST_NGINX_PEER1; server $TEST_NGINX_MEMCACHED; keepalive 4; }
@@ -400,7 +346,7 @@ location /one { smart_hedge 50ms; memcached_buffer_size 4k; memcached_pass u; }
 
 
 
-=== TEST 19: ranges and gzip of a value that a hedge brought
+=== TEST 16: ranges and gzip of a value that a hedge brought
 --- skip_eval: 3: !$ENV{TEST_NGINX_REAL}
 --- http_config
 upstream u { server $TEST_NGINX_PEER1; server $TEST_NGINX_MEMCACHED; }
@@ -414,22 +360,3 @@ Range: bytes=2-5
 --- response_headers
 Content-Range: bytes 2-5/10
 --- response_body: 2345
-
-
-
-=== TEST 20: a failed hedge does not beat a primary that is still alive
---- config
-location / {
-    smart_hedge 20ms extra=3;
-    memcached_next_upstream off;
-    memcached_pass u;
-}
---- request
-GET /?id=a&s=delay:500;body:primary|status:503|close|delay:50;status:503
---- response_body: primary
---- logged
-200 primary attempts=4 winner=0
---- ctl
-cancelled?id=a => attempts=4 done=3 cancelled=0 open=0 broken=1
---- no_error_log
-smart: failed

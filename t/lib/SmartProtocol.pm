@@ -20,9 +20,10 @@ package SmartProtocol;
 #                      response_body_filters: body_md5
 # cases(protocol)      for SmartTest, before run_tests: starts the protocol; the
 #                      test's own blocks are followed by those at the end of
-#                      this file.  There are peers 1 to 3 in upstream u, the
-#                      section "logged" as in hedge_basic.t, and what the
-#                      protocol needs goes before each config
+#                      this file, where %%P%% is its name.  There are peers 1
+#                      to 3 in upstream u, the section "logged" as in
+#                      hedge_basic.t, and what the protocol needs goes before
+#                      each config
 #
 # grpc()               starts an nginx whose ports speak HTTP/2, in front of
 #                      peers 1 to 3, and sets $TEST_NGINX_PEER1 .. PEER3; what a
@@ -263,16 +264,16 @@ sub body_md5 { return md5_hex($_[0]) }
 # what upstream.pl is told, and what it takes to say it
 
 my $params = <<'CONF';
-%%PROTOCOL%%_param REQUEST_METHOD $request_method;
-%%PROTOCOL%%_param REQUEST_URI $request_uri;
-%%PROTOCOL%%_param HTTP_X_ATTEMPT $smart_attempt;
+%%P%%_param REQUEST_METHOD $request_method;
+%%P%%_param REQUEST_URI $request_uri;
+%%P%%_param HTTP_X_ATTEMPT $smart_attempt;
 CONF
 
 my %params = (
     fastcgi   => $params,
     scgi      => $params,
     uwsgi     => $params
-                 . "%%PROTOCOL%%_param CONTENT_LENGTH \$content_length;\n",
+                 . "%%P%%_param CONTENT_LENGTH \$content_length;\n",
     memcached => "set \$memcached_key \$request_uri;\n"
                  . "default_type text/plain;\n",
 );
@@ -283,11 +284,12 @@ sub cases {
 
     $class->start($protocol);
     Test::Base::spec_string(own_cases() . common_cases($protocol));
-    prepare_blocks($params{$protocol} =~ s/%%PROTOCOL%%/$protocol/gr);
+    prepare_blocks($params{$protocol} =~ s/%%P%%/$protocol/gr);
 }
 
 
 sub own_cases {
+    no warnings 'once';
     local $/;
 
     return defined fileno main::DATA ? readline main::DATA : '';
@@ -308,7 +310,7 @@ sub common_cases {
             if $protocol eq 'memcached';
 
         $case =~ s/%%PARAMS%%/$params{$protocol}/g;
-        $text .= "\n\n\n" . $case =~ s/%%PROTOCOL%%/$protocol/gr;
+        $text .= "\n\n\n" . $case =~ s/%%P%%/$protocol/gr;
     }
 
     return $text;
@@ -370,7 +372,7 @@ __DATA__
 === a fast primary is not hedged
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 500ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 500ms; %%P%%_pass u; }
 --- request
 GET /?id=a&s=body:primary|body:hedge
 --- response_headers
@@ -387,7 +389,7 @@ cancelled?id=a => attempts=1 done=1 cancelled=0 open=0
 === a slow primary is hedged, the hedge wins
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
 --- request
 GET /?id=a&s=hang|body:hedge;status:201;h:X-Own=1;type:text/x-own
 --- error_code: 201
@@ -409,7 +411,7 @@ cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 
 === the primary wins although a hedge has been sent
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
 --- request
 GET /?id=a&s=delay:500;body:primary|hang
 --- response_headers
@@ -428,8 +430,8 @@ cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 === the losers are closed before the winner's body has come
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms extra=2; %%PROTOCOL%%_pass u; }
-location /one { smart_hedge 50ms extra=2; %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms extra=2; %%P%%_pass u; }
+location /one { smart_hedge 50ms extra=2; %%P%%_buffering off; %%P%%_pass u; }
 --- request eval
 ['GET /?id=a&s=hang|chunked:3,1000,200|hang',
  'GET /one?id=b&s=hang|chunked:3,1000,200|hang',
@@ -454,7 +456,7 @@ for my $id (qw( a b c )) {
 === a primary that fails with a 5xx or 429 starts all hedges at once
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 60s extra=2; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 60s extra=2; %%P%%_pass u; }
 --- request eval
 [map { "GET /?id=$_&s=status:$_;body:bad|hang|body:third" }
      qw( 429 500 502 503 504 599 )]
@@ -479,8 +481,8 @@ cancelled?id=599 => attempts=3 done=2 cancelled=1 open=0
 --- config
 location / {
     smart_hedge 60s extra=2;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 --- request eval
 [map { "GET /?id=$_&s=$_|hang|body:third" }
@@ -500,7 +502,7 @@ smart: failed
 --- after
 like(error_log(), qr/upstream $_/, "$name - upstream $_")
     for 'prematurely closed connection', 'sent invalid header',
-        ('sent unsupported FastCGI protocol version') x ('%%PROTOCOL%%' eq 'fastcgi');
+        ('sent unsupported FastCGI protocol version') x ('%%P%%' eq 'fastcgi');
 
 
 
@@ -510,8 +512,8 @@ upstream u { server $TEST_NGINX_DEAD; server $TEST_NGINX_PEER2; }
 --- config
 location / {
     smart_hedge 60s;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 --- request
 GET /?id=a&s=body:hedge
@@ -529,7 +531,7 @@ smart: failed
 --- http_config
 upstream u { server $TEST_NGINX_BLACKHOLE; server $TEST_NGINX_PEER2; }
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
 --- request
 GET /?id=a&s=body:hedge
 --- response_body: hedge
@@ -543,14 +545,14 @@ GET /?id=a&s=body:hedge
 --- config
 location / {
     smart_hedge 60s extra=2;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 location /slow {
     smart_hedge 50ms;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_read_timeout 200ms;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_read_timeout 200ms;
+    %%P%%_pass u;
 }
 --- request eval
 ['GET /?id=a&s=status:500|status:501|delay:900;status:503;body:last',
@@ -567,17 +569,18 @@ cancelled?id=a => attempts=3 done=3 cancelled=0 open=0
 cancelled?id=b => attempts=3 done=0 cancelled=0 open=0 broken=3
 cancelled?id=c => attempts=2 done=0 cancelled=2 open=0
 --- after
-like(error_log(), qr/smart: failed after \d+ ms, 3 attempts: /, "$name - error log");
+like(error_log(), qr/smart: failed after \d+ ms, 3 attempts: /,
+     "$name - error log");
 
 
 
 === 5 MB through a hedge, and through a primary that was hedged
 --- for: fastcgi scgi uwsgi
 --- config
-location /hedge/ { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
-location /hedge/one { smart_hedge 50ms; %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
-location /primary/ { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
-location /primary/one { smart_hedge 50ms; %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
+location /hedge/ { smart_hedge 50ms; %%P%%_pass u; }
+location /hedge/one { smart_hedge 50ms; %%P%%_buffering off; %%P%%_pass u; }
+location /primary/ { smart_hedge 50ms; %%P%%_pass u; }
+location /primary/one { smart_hedge 50ms; %%P%%_buffering off; %%P%%_pass u; }
 --- timeout: 30
 --- request eval
 [(map { ("GET /hedge/$_?id=$_-l&s=hang|size:5000000,1",
@@ -602,10 +605,10 @@ cancelled?id=one-p => /attempts=2 .* open=0/
 === a body that breaks off does so as without hedging
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
-location /one { smart_hedge 50ms; %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
-location /off { %%PROTOCOL%%_pass u; }
-location /off/one { %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
+location /one { smart_hedge 50ms; %%P%%_buffering off; %%P%%_pass u; }
+location /off { %%P%%_pass u; }
+location /off/one { %%P%%_buffering off; %%P%%_pass u; }
 --- request eval
 ["GET /?id=a&s=hang|size:100000,1;cut:50000",
  "GET /one?id=b&s=hang|size:100000,1;cut:50000"]
@@ -634,14 +637,14 @@ for my $body ('size:100000,1', 'size:100000,1;chunked') {
 --- config
 location / {
     smart_hedge 50ms;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 location /one {
     smart_hedge 50ms;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_buffering off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_buffering off;
+    %%P%%_pass u;
 }
 --- request eval
 [map { ("HEAD $_?id=$_-a&s=hang|size:5000",
@@ -664,7 +667,7 @@ cancelled?id=/one-d => attempts=2 done=1 cancelled=1 open=0
 === POST is not hedged
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
 --- request
 POST /?id=a&s=delay:300;body:primary|body:hedge
 hello
@@ -683,14 +686,14 @@ smart_hedge_methods GET POST;
 client_body_buffer_size 16k;
 location / {
     smart_hedge 50ms extra=2;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 location /now {
     smart_hedge 50ms extra=2;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_request_buffering off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_request_buffering off;
+    %%P%%_pass u;
 }
 --- request eval
 ['POST /?id=a&s=hang|hang|delay:100;body:third' . "\nhello",
@@ -718,7 +721,7 @@ for my $id (qw( a b c )) {
 === each attempt has its own index
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms extra=2; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms extra=2; %%P%%_pass u; }
 --- request
 GET /?id=a&s=hang|hang|delay:100;body:third
 --- response_body: third
@@ -736,8 +739,8 @@ upstream u { server $TEST_NGINX_PEER1 max_fails=0; keepalive 8; }
 --- init
 SmartProtocol->accepted;
 --- config
-location / { smart_hedge 100ms; %%PROTOCOL%%_pass u; }
-location /one { smart_hedge 100ms; %%PROTOCOL%%_buffering off; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 100ms; %%P%%_pass u; }
+location /one { smart_hedge 100ms; %%P%%_buffering off; %%P%%_pass u; }
 --- request eval
 [map { ("GET /?id=p$_&s=size:1000", "GET /?id=h$_&s=hang|size:1000",
         "GET /one?id=o$_&s=hang|size:1000;nolen") } 1 .. 3]
@@ -761,8 +764,8 @@ is(SmartProtocol->accepted, 15, "$name - a connection for each attempt");
 --- config
 location / {
     smart_hedge 50ms;
-    %%PROTOCOL%%_intercept_errors on;
-    %%PROTOCOL%%_pass u;
+    %%P%%_intercept_errors on;
+    %%P%%_pass u;
     error_page 404 /none.html;
 }
 location = /none.html { return 200 "page\n"; }
@@ -779,7 +782,7 @@ cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 === X-Accel-Redirect of a hedge
 --- for: fastcgi scgi uwsgi
 --- config
-location / { smart_hedge 50ms; %%PROTOCOL%%_pass u; }
+location / { smart_hedge 50ms; %%P%%_pass u; }
 location /inner { internal; return 200 "inner\n"; }
 --- request
 GET /?id=a&s=hang|h:X-Accel-Redirect=/inner;h:X-Own=1
@@ -794,8 +797,8 @@ cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 --- config
 location / {
     smart_hedge 20ms extra=3;
-    %%PROTOCOL%%_next_upstream off;
-    %%PROTOCOL%%_pass u;
+    %%P%%_next_upstream off;
+    %%P%%_pass u;
 }
 --- request
 GET /?id=a&s=delay:500;body:primary|status:503|close|delay:50;status:503
@@ -817,9 +820,9 @@ smart: failed
 location ~ ^/(?<name>[^/]+)\.php(/.*)$ {
     smart_hedge 50ms extra=2;
     %%PARAMS%%
-    %%PROTOCOL%%_param HTTP_X_NAME $name;
-    %%PROTOCOL%%_param HTTP_X_REST $2;
-    %%PROTOCOL%%_pass u;
+    %%P%%_param HTTP_X_NAME $name;
+    %%P%%_param HTTP_X_REST $2;
+    %%P%%_pass u;
 }
 --- request
 GET /a.php/b%20c?id=a&s=hang|status:503|delay:100;body:third

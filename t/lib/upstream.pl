@@ -97,7 +97,8 @@
 # Arguments: id=NAME, ms=LONGEST_WAIT (900 by default, 0 answers at once).
 #
 #   log?id=            "try peer event ms conn" a line; ms since the start
-#   json?id=           the same as JSON objects: n, peer, event, t, conn
+#   json?id=           the same as JSON objects: n, peer, event, t, ago (ms
+#                      before this answer), conn
 #   requests?id=       JSON array of what echo would say, one per attempt
 #   count?id=          attempts so far
 #   wait?id=&event=&count=&ms=
@@ -1064,7 +1065,7 @@ sub on_control {
     } elsif ($name eq 'json') {
         reply($c, $json->encode([map {
             { n => $_->[0], peer => $_->[1], event => $_->[2],
-              t => $_->[3], conn => $_->[4] }
+              t => $_->[3], ago => now() - $_->[3], conn => $_->[4] }
         } @{ $record->{events} }]) . "\n", 'application/json');
 
     } elsif ($name eq 'requests') {

@@ -370,7 +370,44 @@ is(SmartServer->ctl('busy?ms=900'), "0\n", 'nothing is left at the upstream');
 
 $ngx->stop;
 
+memory() if !$ENV{SMART_TEST_ASAN};
+
 done_testing();
+
+
+# what is held is there once, and in no more than the buffer
+
+sub memory {
+    for my $how ('', ';chunked;split:600') {
+        $ngx = SmartServer->start(conf => conf());
+
+        my $before = $ngx->rss_kb(($ngx->worker_pids)[0]);
+        my @c = map { $ngx->connect } 1 .. 100;
+
+        for my $c (@c) {
+            $id++;
+            $c->request("/alone?id=h$id",
+                        headers => ['X-Script' => "json:64000$how;cut:63000"
+                                                  . ';hang',
+                                    'X-Script-Id' => "h$id"]);
+        }
+
+        my $held;
+
+        SmartServer::wait_for(sub {
+            $held = ($ngx->rss_kb(($ngx->worker_pids)[0]) - $before) / @c;
+            return $held > 62;
+        }, 5);
+        sleep 0.1;
+        $held = ($ngx->rss_kb(($ngx->worker_pids)[0]) - $before) / @c;
+
+        cmp_ok($held, '>', 62, "held$how: the body, KB");
+        cmp_ok($held, '<', 96, 'and no more');
+
+        $_->close for @c;
+        $ngx->stop(name => "held$how: all are gone");
+    }
+}
 
 
 sub threads {
@@ -518,6 +555,13 @@ server {
             smart_success_buffer 64k;
             proxy_pass http://u;
         }
+    }
+
+    location /alone {
+        smart_hedge off;
+        smart_timeout 60s;
+        smart_success_buffer 64k;
+        proxy_pass http://u;
     }
 
     location /large { smart_success_buffer 64k; proxy_pass http://u; }

@@ -8,7 +8,8 @@ use warnings;
 
 use Digest::MD5 qw( md5_hex );
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/chaos";
+use H2;
 use Test::More;
 use Time::HiRes qw( sleep time );
 use SmartServer;
@@ -267,6 +268,29 @@ sub leaves {
         is(SmartServer->ctl("count?id=b$id"), "0\n",
            "$uri: a client that leaves in its body");
     }
+
+    my $h2 = H2->connect($ngx->addr(2));
+    my $stream = $h2->request('/unbuffered?id=b' . ++$id, method => 'POST',
+                              body => substr($small, 0, 10_000),
+                              unfinished => 1,
+                              headers => ['x-script-id' => "b$id"]);
+
+    $h2->pump(0.1);
+    $h2->rst($stream);
+    sleep 0.1;
+
+    is(SmartServer->ctl("count?id=b$id"), "0\n", 'a stream that is reset in it');
+
+    $stream = $h2->request('/unbuffered?id=b' . ++$id, method => 'POST',
+                           body => substr($small, 0, 10_000),
+                           headers => ['x-script-id' => "b$id",
+                                       'x-script' => 'status:503|echo']);
+    $h2->wait($stream, 5);
+
+    is($h2->stream($stream)->{status}, 200, 'the next one on its connection');
+    is(seen(), join(' ', (md5_hex(substr $small, 0, 10_000)) x 2),
+       'with all of its body');
+    $h2->close;
 
     my $c = $ngx->connect;
 

@@ -357,7 +357,9 @@ static ngx_uint_t
 ngx_http_smart_hedge_body(ngx_http_request_t *r,
     ngx_http_smart_loc_conf_t *slcf)
 {
-    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+    /* that of a body in chunks is known by now */
+
+    if (r->headers_in.content_length_n <= 0) {
         return NGX_OK;
     }
 

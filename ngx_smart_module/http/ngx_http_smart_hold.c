@@ -180,9 +180,6 @@ ngx_http_smart_hold_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     if (r == r->main) {
         ctx->held = 1;
-
-        /* a hedge may still need the body of the request */
-        r->preserve_body = 1;
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,

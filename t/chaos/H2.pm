@@ -14,7 +14,8 @@ package H2;
 #
 # pump(seconds) reads what has come, once, and returns false after the end of
 # the connection.  With window => bytes a stream's window is that, and is never
-# opened again: a client that does not read.  "done" calls back with the stream
+# opened again: a client that does not read.  A request with unfinished => 1 does
+# not end its body.  "done" calls back with the stream
 # when it is over.
 
 use strict;
@@ -82,7 +83,8 @@ sub request {
                       $id, $block);
 
     # short enough for the server's windows
-    $text .= _frame(DATA, END_STREAM, $id, $body) if defined $body;
+    $text .= _frame(DATA, $opt{unfinished} ? 0 : END_STREAM, $id, $body)
+        if defined $body;
 
     $self->_write($text);
 

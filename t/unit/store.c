@@ -18,6 +18,9 @@
 #define BATCH  100
 
 
+static int watch(sqlite3 *connection, const char **error,
+    const struct sqlite3_api_routines *routines);
+static void rolled_back(void *data);
 static void new_ones(void);
 static void repeated(void);
 static void ends(void);
@@ -35,6 +38,7 @@ static const ngx_http_smart_journal_store_api_t  *api =
 
 static char                             urls[BATCH][64];
 static sqlite3                         *db;
+static unsigned                         rollbacks;
 static ngx_smart_record_t               records[BATCH];
 static ngx_http_smart_journal_store_t  *store;
 
@@ -60,6 +64,8 @@ main(void)
     memset(&options, 0, sizeof(options));
     options.place = path;
     options.busy = 1000;
+
+    (void) sqlite3_auto_extension((void (*)(void)) watch);
 
     store = api->open(&options, &rc, &error);
 
@@ -92,6 +98,29 @@ main(void)
 }
 
 
+/* of each connection that is opened */
+static int
+watch(sqlite3 *connection, const char **error,
+    const struct sqlite3_api_routines *routines)
+{
+    (void) error;
+    (void) routines;
+
+    (void) sqlite3_rollback_hook(connection, rolled_back, NULL);
+
+    return SQLITE_OK;
+}
+
+
+static void
+rolled_back(void *data)
+{
+    (void) data;
+
+    rollbacks++;
+}
+
+
 /* more and fewer than go into one statement, and none */
 static void
 new_ones(void)
@@ -118,6 +147,7 @@ new_ones(void)
                    " AND instance IS NULL"
                    " AND url = 'http://a.example/' || (timestamp % 7)"), from,
             "each value is in its column");
+    is_uint(rollbacks, 0, "none is written twice for that");
 }
 
 
@@ -205,7 +235,9 @@ refused(void)
     (void) sqlite3_exec(db, "DROP TRIGGER refuse", NULL, NULL, NULL);
 
     fill(4000, 60, NGX_SMART_RECORD_COMPLETE, 0);
+    rollbacks = 0;
     is_uint(batch(60), 0, "and the next batch");
+    is_uint(rollbacks, 0, "is written at once");
     counted("its counts");
 }
 

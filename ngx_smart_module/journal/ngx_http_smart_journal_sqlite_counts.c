@@ -12,6 +12,8 @@
 #include "ngx_http_smart_journal_sqlite.h"
 
 
+static uint32_t ngx_http_smart_journal_sqlite_hash(const char *data,
+    size_t len);
 static int ngx_http_smart_journal_sqlite_apply(
     ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_sqlite_counts_t *counts,
@@ -48,6 +50,32 @@ ngx_http_smart_journal_sqlite_room(
 }
 
 
+/* eight bytes at a time: urls are long, and mostly differ at their ends */
+static uint32_t
+ngx_http_smart_journal_sqlite_hash(const char *data, size_t len)
+{
+    uint64_t  hash, part;
+
+    for (hash = len; len >= sizeof(part); len -= sizeof(part)) {
+        memcpy(&part, data, sizeof(part));
+        data += sizeof(part);
+
+        hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+
+    if (len) {
+        part = 0;
+        memcpy(&part, data, len);
+
+        hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+
+    return (uint32_t) hash;
+}
+
+
 void
 ngx_http_smart_journal_sqlite_count(
     ngx_http_smart_journal_sqlite_counts_t *counts, const char *data,
@@ -57,11 +85,7 @@ ngx_http_smart_journal_sqlite_count(
     uint32_t                                hash;
     ngx_http_smart_journal_sqlite_count_t  *c;
 
-    hash = 2166136261u;
-
-    for (i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char) data[i]) * 16777619u;
-    }
+    hash = ngx_http_smart_journal_sqlite_hash(data, len);
 
     for (i = hash & (counts->size - 1); ; i = (i + 1) & (counts->size - 1)) {
 

@@ -110,19 +110,19 @@ for workers in 1 2; do
 done
 
 
-# ticks NAME: of event loops and of all threads of the workers
+# spent NAME: processor time in ns, of event loops and of all threads of workers
 
-ticks()
+spent()
 {
     perl -e '
         my ($loop, $all) = (0, 0);
         my ($master) = split " ", `cat $ARGV[0]`;
         for my $pid (split " ", `cat /proc/$master/task/$master/children`) {
-            for my $file (glob "/proc/$pid/task/*/stat") {
+            for my $file (glob "/proc/$pid/task/*/schedstat") {
                 open my $fh, "<", $file or next;
-                my @f = split " ", (split /\) /, readline $fh)[1];
-                $all += $f[11] + $f[12];
-                $loop += $f[11] + $f[12] if $file =~ m{/$pid/stat};
+                my ($ns) = split " ", readline($fh) // next;
+                $all += $ns;
+                $loop += $ns if $file =~ m{/$pid/schedstat};
             }
         }
         print "$loop $all"' "$temp/$1.pid"
@@ -133,7 +133,7 @@ ticks()
 
 measure()
 {
-    before=$(ticks "$1")
+    before=$(spent "$1")
 
     "$temp/load" -c 32 -n "$((rate * $3))" "127.0.0.1:$2" /a /b /c /d \
         > "$temp/json" || { cat "$temp/json" "$temp"/logs/*; exit 1; }
@@ -144,11 +144,11 @@ measure()
         my ($rate, $p99) = ($j->{rate}, $j->{latency}{p99});
         die "cannot read the result\n" if !defined $rate || !defined $p99;
         my ($name, $loop, $all, $loop2, $all2) = @ARGV;
-        my $us = 10000 / $j->{answers};
+        my $us = 1 / 1000 / $j->{answers};
         $loop = ($loop2 - $loop) * $us;
         $all = ($all2 - $all) * $us;
         printf "%s %.0f %.2f %.2f %.2f\n", $name, $rate, $p99, $loop,
-            $all - $loop' "$1" $before $(ticks "$1") < "$temp/json"
+            $all - $loop' "$1" $before $(spent "$1") < "$temp/json"
 }
 
 sleep 1
@@ -169,6 +169,12 @@ done | tee /dev/stderr | awk '
             list[j + 1] = t
         }
         return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+    }
+    function verdict(w, what, value, bar, good) {
+        printf "%s: %d worker%s, %s %.3f, the bar is %s\n",
+               (good ? "passed" : "MISSED"), w, (w > 1 ? "s" : ""), what,
+               value, bar
+        if (!good) bad = 1
     }
     /^off/ { rate = $2; p99 = $3; loop = $4 }
     /^on/  {
@@ -193,7 +199,8 @@ done | tee /dev/stderr | awk '
                    "loops %.3f of that without; writing %.1f us\n",
                    w, (w > 1 ? "s" : " "), r, t, median(c, n[w]),
                    median(d, n[w])
-            if (r < 0.95 || t > 1.05) bad = 1
+            verdict(w, "requests/s", r, ">= 0.95", r >= 0.95)
+            verdict(w, "p99", t, "<= 1.05", t <= 1.05)
         }
         exit bad
     }' || failed=1

@@ -151,8 +151,9 @@ for my $n (1 .. 160) {
     my $state = $n % 10 == 0 ? 0 : $n % 13 == 0 ? 3 : $n % 7 == 0 ? 2 : 1;
 
     push @model, {
-        id => id($n * 7919 % 1000 + $n * 1000),
-        us => ($zero + int rand 3000) * 1_000_000 + 250_000 * int rand 4,
+        id => id($n * 7919 % 1000 * 1000 + $n),
+        us => $n % 3 && @model ? $model[-1]{us}
+            : ($zero + int rand 3000) * 1_000_000 + 250_000 * int rand 4,
         duration => $state == 0 || $state == 3 ? undef
                   : int(1_000_000 * $durations[rand @durations] + 0.5),
         state => $state,
@@ -168,6 +169,10 @@ SmartServer::wait_for(sub { sql('SELECT id FROM instances') =~ /\d/ }, 10);
 
 sql(join '', 'BEGIN;', (map { insert($_) } @model), 'COMMIT;');
 @model = sort { $b->{us} <=> $a->{us} || $b->{id} cmp $a->{id} } @model;
+
+# three each began at the same moment: the later id is the newer one
+cmp_ok scalar(grep { $model[$_]{us} == $model[$_ - 1]{us} } 1 .. $#model), '>',
+       100, 'times that collide';
 
 is_deeply ids(get("$api/get?limit=1000")), [map { $_->{id} } @model],
           'all, newest first';

@@ -37,6 +37,24 @@ for my $format ('ndjson', 'csv', 'har') {
     check($format, $r->{body}, 0);
 }
 
+# what a request lacks that has not ended, and what is unusual
+
+is system('sqlite3', '-cmd', '.timeout 5000', $db, join ' ', map {
+    my ($i, $url, $rest) = ($_->[0], @$_[1, 2]);
+
+    "INSERT INTO requests (id, timestamp, url, website, state, duration, code,"
+    . " method) VALUES (randomblob(16), $i, '$url', 'http://a', $rest);"
+} [1, 'http://a/', "0, NULL, NULL, 'GET'"],
+  [2, 'http://a/?', "3, NULL, NULL, NULL"],
+  [3, 'http://a/\x{c3}\x{a9}?a=%C3%A9&b&=c&a=%zz', "2, 0, 499, 'M-X'"],
+  [4, 'http://[::1]:8080?q', "2, 5, NULL, 'POST'"],
+  [5, 'a:443', "1, 99999999999, 200, 'CONNECT'"]) >> 8, 0, 'five records';
+
+har(get('/j/export?format=har')->{body}, 5);
+
+is system('sqlite3', '-cmd', '.timeout 5000', $db, 'DELETE FROM requests') >> 8,
+   0, 'and none';
+
 is system('python3', $fill, $db, $n) >> 8, 0, "$n records";
 
 
@@ -264,4 +282,24 @@ sub check {
     my $answer = qx{python3 '$FindBin::Bin/lib/export_check.py' $format '$file'};
 
     is $answer, "$count\n", "$format: $count records, in order, once";
+
+    har($text, $count) if $format eq 'har';
+}
+
+
+sub har {
+    my ($text, $count) = @_;
+
+    my $file = $ngx->dir . '/export.har';
+
+    open my $out, '>', $file or die "$file: $!";
+    print $out $text;
+    close $out;
+
+    SKIP: {
+        skip 'no NODE_PATH', 1 if !$ENV{NODE_PATH};
+
+        is qx{node '$FindBin::Bin/lib/har.js' '$file' 2>&1}, "$count\n",
+           "har: a validator of HAR takes all $count";
+    }
 }

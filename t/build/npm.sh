@@ -6,7 +6,7 @@ uplot_version=1.6.32
 uplot_sha512=2883159c6ebccefbb95d751b0b82d010f9e1c0ec41b8bc96d401eda66e882935c89a46cb824332fa369b8cb8122cc6ac36e186cd09bf7a9ded3a4c93c6989023
 
 node_tools="@redocly/cli@1.34.5 ajv@8.17.1 playwright-core@1.56.1 axe-core@4.10.3
-    js-yaml@4.1.0"
+    js-yaml@4.1.0 har-validator@5.1.5"
 
 
 need_npm()

@@ -8,7 +8,7 @@ test_tools="procps curl openssl nghttp2-client prometheus
     python3-prometheus-client python3-yaml python3-jsonschema iproute2 wget
     memcached ngtcp2-client brotli
     libnginx-mod-http-lua
-    sqlite3 libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
+    sqlite3 jq libnginx-mod-http-echo libnginx-mod-http-headers-more-filter
     libnginx-mod-http-brotli-filter libnginx-mod-http-subs-filter
     libnginx-mod-http-js libnginx-mod-http-set-misc
     libnginx-mod-http-image-filter libnginx-mod-http-xslt-filter

@@ -229,3 +229,34 @@ location = /404 { internal; return 404 "page"; }
 ["page", "page"]
 --- ctl
 cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
+
+
+
+=== TEST 12: an update in the background is not hedged, its failure drops nothing
+--- config
+location = /sleep { proxy_pass http://$TEST_NGINX_UP1/?s=delay:1000; proxy_read_timeout 5s; }
+location = /sleep2 { proxy_pass http://$TEST_NGINX_UP1/?s=delay:1000; proxy_read_timeout 5s; }
+location /background/ {
+    smart_hedge 50ms;
+    proxy_cache c;
+    proxy_cache_valid 200 1s;
+    proxy_cache_use_stale updating error;
+    proxy_cache_background_update on;
+    proxy_next_upstream off;
+    proxy_pass http://u;
+}
+--- timeout: 10
+--- pipelined_requests eval
+my $get = 'GET /background/?id=a&s=hang|body:old|close|delay:300;body:new|hang';
+[$get, 'GET /sleep', 'GET /sleep2', ($get) x 3]
+--- response_body eval
+["old", "ok\n", "ok\n", "old", "old", "new"]
+--- logged
+200 hedge attempts=2 cache=MISS
+200 - attempts=- cache=-
+200 - attempts=- cache=-
+200 bypass attempts=0 cache=STALE
+200 bypass attempts=0 cache=STALE
+200 bypass attempts=0 cache=HIT
+--- ctl
+cancelled?id=a => attempts=4 done=2 cancelled=1 open=0 broken=1

@@ -13,6 +13,8 @@ package SmartProtocol;
 #                      has to run.  One at a time; it ends with the
 #                      test
 # accepted()           connections to it since the last call, all peers
+# losers(prefix, ...)  attempts but one of the requests with ids PREFIX1 to
+#                      PREFIX3
 # memcached()          starts a real memcached that takes values of 8 MB and
 #                      sets $TEST_NGINX_MEMCACHED; false if there is none
 # memcached_set(key => value, ...)
@@ -92,6 +94,19 @@ sub start {
 sub accepted {
     syswrite $ask, "\n";
     return int readline $answer;
+}
+
+
+sub losers {
+    my ($class, @prefixes) = @_;
+
+    my $losers = 0;
+
+    for my $id (map { ($_ . 1, $_ . 2, $_ . 3) } @prefixes) {
+        $losers += SmartServer->ctl("count?id=$id") - 1;
+    }
+
+    return $losers;
 }
 
 
@@ -755,7 +770,8 @@ cancelled?id=o3 => attempts=2 done=1 cancelled=1 open=0
 [error]
 [warn]
 --- after
-is(SmartProtocol->accepted, 15, "$name - a connection for each attempt");
+is(SmartProtocol->accepted, 9 + SmartProtocol->losers(qw( p h o )),
+   "$name - a connection for each attempt");
 
 
 

@@ -5,8 +5,9 @@
 #
 #     NGX=BINARY SMART_MODULES=DIRECTORY t/bench/journal_api.sh [RECORDS [RUNS]]
 #
-# Prints the medians over the runs, which take both stores in turn, of the 50th
-# and 99th percentile.  Fails above 20 ms, and above 3 times the small store.
+# Prints the medians over five RUNS, which take both stores in turn, of the 50th
+# and 99th percentile.  Fails above 20 ms, and above 3 times the small store,
+# which is made anew for each run: it grows by what is written.
 
 set -eu
 

@@ -13,31 +13,42 @@
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
 
-/* a parameter of smart_journal_store; "set" answers what is allowed, or NULL */
-typedef struct {
+typedef struct ngx_http_smart_journal_parameter_s
+    ngx_http_smart_journal_parameter_t;
+
+
+/* a parameter of smart_journal_store; "set" is 0 where the value is wrong */
+struct ngx_http_smart_journal_parameter_s {
     ngx_str_t                name;           /* with the "=" */
-    const char            *(*set)(ngx_conf_t *cf,
-                                  ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_uint_t             (*set)(ngx_http_smart_journal_main_conf_t *jmcf,
+                                  ngx_http_smart_journal_parameter_t *p,
                                   ngx_str_t *value);
-} ngx_http_smart_journal_parameter_t;
+    const char              *allowed;
+
+    /* of a number */
+    ngx_uint_t               time;           /* in ms */
+    ngx_int_t                min;
+    ngx_int_t                max;
+    size_t                   offset;         /* of an ngx_uint_t */
+};
 
 
 static char *ngx_http_smart_journal_set_store(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_smart_journal_set_place(ngx_conf_t *cf,
     ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_flush(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_batch(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_queue(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_retain(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_node(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
-static const char *ngx_http_smart_journal_set_sync(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value);
+static ngx_uint_t ngx_http_smart_journal_set_number(
+    ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value);
+static ngx_uint_t ngx_http_smart_journal_set_retain(
+    ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value);
+static ngx_uint_t ngx_http_smart_journal_set_node(
+    ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value);
+static ngx_uint_t ngx_http_smart_journal_set_sync(
+    ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value);
 static char *ngx_http_smart_journal_set_redact(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
@@ -93,13 +104,40 @@ ngx_command_t  ngx_http_smart_journal_commands[] = {
 static ngx_http_smart_journal_parameter_t
     ngx_http_smart_journal_parameters[] =
 {
-    { ngx_string("flush="), ngx_http_smart_journal_set_flush },
-    { ngx_string("batch="), ngx_http_smart_journal_set_batch },
-    { ngx_string("queue="), ngx_http_smart_journal_set_queue },
-    { ngx_string("retain="), ngx_http_smart_journal_set_retain },
-    { ngx_string("node="), ngx_http_smart_journal_set_node },
-    { ngx_string("sync="), ngx_http_smart_journal_set_sync },
-    { ngx_null_string, NULL }
+    { ngx_string("flush="),
+      ngx_http_smart_journal_set_number,
+      "a time from 1ms to 60s",
+      1, 1, 60 * 1000,
+      offsetof(ngx_http_smart_journal_main_conf_t, flush) },
+
+    { ngx_string("batch="),
+      ngx_http_smart_journal_set_number,
+      "a number from 1 to 10000",
+      0, 1, 10000,
+      offsetof(ngx_http_smart_journal_main_conf_t, batch) },
+
+    { ngx_string("queue="),
+      ngx_http_smart_journal_set_number,
+      "a number from 16 to 4194304",
+      0, 16, 4 * 1024 * 1024,
+      offsetof(ngx_http_smart_journal_main_conf_t, queue) },
+
+    { ngx_string("retain="),
+      ngx_http_smart_journal_set_retain,
+      "a time of 1s or more, or \"off\"",
+      0, 0, 0, 0 },
+
+    { ngx_string("node="),
+      ngx_http_smart_journal_set_node,
+      "a name of at most 255 printable characters",
+      0, 0, 0, 0 },
+
+    { ngx_string("sync="),
+      ngx_http_smart_journal_set_sync,
+      "\"full\" or \"normal\"",
+      0, 0, 0, 0 },
+
+    { ngx_null_string, NULL, NULL, 0, 0, 0, 0 }
 };
 
 
@@ -111,7 +149,6 @@ ngx_http_smart_journal_set_store(ngx_conf_t *cf, ngx_command_t *cmd,
 
     char                                *rc;
     ngx_str_t                           *value, s;
-    const char                          *allowed;
     ngx_uint_t                           i;
     ngx_http_smart_journal_parameter_t  *p;
 
@@ -156,13 +193,11 @@ ngx_http_smart_journal_set_store(ngx_conf_t *cf, ngx_command_t *cmd,
         s.data = value[i].data + p->name.len;
         s.len = value[i].len - p->name.len;
 
-        allowed = p->set(cf, jmcf, &s);
-
-        if (allowed) {
+        if (!p->set(jmcf, p, &s)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid value \"%V\" of \"%V\" in \"%V\", it "
                                "must be %s",
-                               &s, &p->name, &cmd->name, allowed);
+                               &s, &p->name, &cmd->name, p->allowed);
             return NGX_CONF_ERROR;
         }
     }
@@ -231,122 +266,84 @@ ngx_http_smart_journal_set_place(ngx_conf_t *cf,
 }
 
 
-static const char *
-ngx_http_smart_journal_set_flush(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
+static ngx_uint_t
+ngx_http_smart_journal_set_number(ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value)
 {
     ngx_int_t  n;
 
-    n = ngx_parse_time(value, 0);
+    n = p->time ? ngx_parse_time(value, 0) : ngx_atoi(value->data, value->len);
 
-    if (n == NGX_ERROR || n < 1 || n > 60 * 1000) {
-        return "a time from 1ms to 60s";
+    if (n == NGX_ERROR || n < p->min || n > p->max) {
+        return 0;
     }
 
-    jmcf->flush = n;
+    *(ngx_uint_t *) ((u_char *) jmcf + p->offset) = n;
 
-    return NULL;
+    return 1;
 }
 
 
-static const char *
-ngx_http_smart_journal_set_batch(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n == NGX_ERROR || n < 1 || n > 10000) {
-        return "a number from 1 to 10000";
-    }
-
-    jmcf->batch = n;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_smart_journal_set_queue(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n == NGX_ERROR || n < 16 || n > 4 * 1024 * 1024) {
-        return "a number from 16 to 4194304";
-    }
-
-    jmcf->queue = n;
-
-    return NULL;
-}
-
-
-static const char *
-ngx_http_smart_journal_set_retain(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
+static ngx_uint_t
+ngx_http_smart_journal_set_retain(ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value)
 {
     ngx_int_t  n;
 
     if (value->len == 3 && ngx_strncmp(value->data, "off", 3) == 0) {
         jmcf->retain = 0;
-        return NULL;
+        return 1;
     }
 
     n = ngx_parse_time(value, 1);
 
     if (n == NGX_ERROR || n < 1) {
-        return "a time of 1s or more, or \"off\"";
+        return 0;
     }
 
     jmcf->retain = n;
 
-    return NULL;
+    return 1;
 }
 
 
-static const char *
-ngx_http_smart_journal_set_node(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
+static ngx_uint_t
+ngx_http_smart_journal_set_node(ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value)
 {
     size_t  i;
 
-    static const char  allowed[] = "a name of at most 255 printable characters";
-
     if (value->len == 0 || value->len > NGX_SMART_RECORD_MAX_NODE) {
-        return allowed;
+        return 0;
     }
 
     for (i = 0; i < value->len; i++) {
         if (value->data[i] < 0x20 || value->data[i] == 0x7f) {
-            return allowed;
+            return 0;
         }
     }
 
     jmcf->node = *value;
 
-    return NULL;
+    return 1;
 }
 
 
-static const char *
-ngx_http_smart_journal_set_sync(ngx_conf_t *cf,
-    ngx_http_smart_journal_main_conf_t *jmcf, ngx_str_t *value)
+static ngx_uint_t
+ngx_http_smart_journal_set_sync(ngx_http_smart_journal_main_conf_t *jmcf,
+    ngx_http_smart_journal_parameter_t *p, ngx_str_t *value)
 {
-    if (ngx_strcmp(value->data, "full") == 0) {
+    if (value->len == 4 && ngx_strncmp(value->data, "full", 4) == 0) {
         jmcf->options.sync = 1;
-        return NULL;
+        return 1;
     }
 
-    if (ngx_strcmp(value->data, "normal") == 0) {
+    if (value->len == 6 && ngx_strncmp(value->data, "normal", 6) == 0) {
         jmcf->options.sync = 0;
-        return NULL;
+        return 1;
     }
 
-    return "\"full\" or \"normal\"";
+    return 0;
 }
 
 

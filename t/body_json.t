@@ -145,7 +145,7 @@ for my $mode (qw( on unbuffered )) {
            'body:{"time": 1};chunked;badchunk', 'invalid body');
     broken("that chunk later in $mode", "/$mode",
            'body:{"time": 1};chunked;split:5,50;badchunk', 'invalid body');
-    broken("a body that stalls in $mode", "/$mode",
+    broken("a body that stalls in $mode", "/stall_$mode",
            'body:{"time": 1};cut:5;hang', 'timed out');
 }
 
@@ -299,7 +299,7 @@ for my $range (['0-3', '{"ti'], ['-3', "1}\n"], ['5-', "e\": 1}\n"],
              'says why');
     }
 
-    $got = request('/on', 'body:{"a": 1};cut:3', 'hang', timeout => 5);
+    $got = request('/stall_on', 'body:{"a": 1};cut:3', 'hang');
     is($got->{status}, 504, 'the last one timed out');
 
     $got = request('/problem', 'body:first', 'json:200000;chunked');
@@ -442,7 +442,6 @@ server {
 
     proxy_http_version 1.1;
     proxy_set_header   Connection "";
-    proxy_read_timeout 600ms;
     proxy_next_upstream off;
 
     large_client_header_buffers 4 32k;
@@ -470,6 +469,23 @@ server {
         }
 
         location /unbuffered/soon { smart_hedge 50ms; proxy_pass http://u; }
+    }
+
+    location /stall_on {
+        proxy_read_timeout 600ms;
+        proxy_pass http://u;
+        location /stall_on/problem { smart_errors json; proxy_pass http://u; }
+    }
+
+    location /stall_unbuffered {
+        proxy_read_timeout 600ms;
+        proxy_buffering off;
+        proxy_pass http://u;
+
+        location /stall_unbuffered/problem {
+            smart_errors json;
+            proxy_pass http://u;
+        }
     }
 
     location /small   { smart_success_buffer 1k; proxy_pass http://u; }

@@ -92,11 +92,6 @@ ngx_http_smart_hedge_due(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx)
         return;
     }
 
-    if (r->aio) {
-        ngx_http_smart_hedge_arm(ctx, NGX_HTTP_SMART_AGAIN);
-        return;
-    }
-
     if (r->connection->error || u->cleanup == NULL || u->upgrade
         || r->reading_body)
     {

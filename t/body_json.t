@@ -270,6 +270,18 @@ for my $range (['0-3', '{"ti'], ['-3', "1}\n"], ['5-', "e\": 1}\n"],
         $got = request("/$mode", 'body:no', HEDGE);
         is($got->{body}, 'no', "no JSON, and $mode");
 
+        # its end comes with what is too much
+        my $c = $ngx->connect;
+
+        for my $n (1, 2) {
+            $c->request("/$mode?id=end", headers => ['X-Script' =>
+                                                     'json:1500;chunked']);
+            is($c->read_header->{status}, 200, "too large at once, $mode: $n");
+            is($c->read_body->{md5}, json_md5(1500), 'to its end');
+        }
+
+        $c->close;
+
         $got = request("/$mode", 'json:1025;chunked;split:100,1', HEDGE);
         is($got->{md5}, json_md5(1025), "a byte too large, and $mode");
 

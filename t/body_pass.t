@@ -69,6 +69,13 @@ my @broken = (
     ['cut, and nothing else', $whole, '/alone'],
 );
 
+# a record of FastCGI that is none
+
+my $none = 'body:{"time": 1};h:X-Record=none;chunked';
+my @records = (['no record', "$none|$none", '/'],
+               ['no record, the primary last', "delay:100;$none|$none", '/soon'],
+               ['no record, and nothing else', $none, '/alone']);
+
 my $id = 0;
 
 for my $protocol (qw( fastcgi uwsgi scgi memcached )) {
@@ -105,7 +112,8 @@ sub protocol {
     }
 
     for my $mode ($protocol =~ /cgi$|uwsgi/ ? ('', '/unbuffered') : ('')) {
-        all_broken($ngx, "$protocol$mode", $mode, @$_) for @broken;
+        all_broken($ngx, "$protocol$mode", $mode, @$_)
+            for @broken, $protocol eq 'fastcgi' ? @records : ();
     }
 
     is(SmartServer->ctl('busy?ms=900'), "0\n",
@@ -147,7 +155,8 @@ sub all_broken {
 
     my $tries = $uri eq '/alone' ? 1 : 2;
     my $answer = escape($script);
-    my $why = $protocol eq 'grpc' ? 'invalid \\w+' : 'connection closed';
+    my $why = $protocol eq 'grpc' || $script =~ /none/ ? 'invalid \\w+'
+                                                       : 'connection closed';
 
     $name = "$protocol, $name";
     $id++;

@@ -261,7 +261,9 @@ ngx_http_smart_hold_pipe_filter(ngx_event_pipe_t *p, ngx_buf_t *b)
 
     if (!hold->broken && hold->pipe_filter(p, b) == NGX_ERROR) {
         hold->broken = 1;
+
         p->upstream_error = 1;
+        p->length = 1;
     }
 
     return NGX_OK;

@@ -23,6 +23,7 @@
 #                      SERVER_ERROR for the rest
 #   what is no HTTP    is passed on outside of all framing
 #   close, cut         leave the end of a FastCGI request or a value out
+#   X-Record: none     what is no record takes the place of that end
 #
 # FastCGI connections are kept where the client asks for it, those of memcached
 # always, those of uwsgi and SCGI never.  "closed" closes whatever comes.
@@ -373,6 +374,7 @@ sub on_answer {
         $back->{head} = 1;
         $back->{length} = $head =~ /^Content-Length: (\d+)/mi ? $1 : undef;
         $back->{chunked} = $head =~ /^Transfer-Encoding: chunked/mi;
+        $c->{garbage} = $head =~ /^X-Record: none/mi;
         $back->{length} = 0 if $c->{method} eq 'HEAD' || $code =~ /^[23]04$/;
         send_header($c, $head, $code, $back->{length});
     }
@@ -471,7 +473,11 @@ sub on_done {
     delete $back->{other};
     close_conn($back);
 
-    if ($opt{protocol} eq 'fastcgi') {
+    if ($c->{garbage}) {
+        $c->{out} .= 'what is no record';
+        $c->{closing} = 1;
+
+    } elsif ($opt{protocol} eq 'fastcgi') {
         $c->{out} .= pack 'C C n n x2', 1, 6, $c->{id}, 0;
         $c->{out} .= pack 'C C n n x2 x8', 1, 3, $c->{id}, 8;
         $c->{closing} = !$c->{keep};

@@ -16,6 +16,7 @@
 
 static void documents(const char *path);
 static void depth(void);
+static void empty_blocks(void);
 static void pointers(void);
 static void bomb(void);
 static ngx_http_smart_json_e check(const char *p, size_t len, size_t length,
@@ -28,6 +29,7 @@ main(void)
 {
     documents("t/data/document.txt");
     depth();
+    empty_blocks();
     pointers();
     bomb();
 
@@ -109,6 +111,31 @@ depth(void)
 }
 
 
+/* as a body may have that comes in pieces */
+static void
+empty_blocks(void)
+{
+    size_t                        i, failed;
+    ngx_http_smart_json_block_t   blocks[7];
+
+    static const char *const  pieces[] = { "", "", "[1", "", "", ",2]", "" };
+
+    for (i = 0; i < 7; i++) {
+        blocks[i].next = (i < 6) ? &blocks[i + 1] : NULL;
+        blocks[i].data = (unsigned char *) (uintptr_t) pieces[i];
+        blocks[i].len = strlen(pieces[i]);
+    }
+
+    ok(ngx_http_smart_json_check(blocks, 0, 4096, NULL, 0, &failed)
+       == NGX_HTTP_SMART_JSON_OK, "empty blocks");
+
+    blocks[4].next = NULL;
+
+    ok(ngx_http_smart_json_check(blocks, 0, 4096, NULL, 0, &failed)
+       == NGX_HTTP_SMART_JSON_MALFORMED, "and the last of them");
+}
+
+
 static void
 pointers(void)
 {
@@ -121,7 +148,8 @@ pointers(void)
     static const char  text[] =
         "{\"i\": 7, \"f\": 1.5, \"w\": 2.0, \"e\": 1e2, \"h\": 1e-2, "
         "\"big\": 123456789012345678901, \"s\": \"x\", \"t\": true, "
-        "\"n\": null, \"o\": {\"\": {\"a/b\": 1}}, \"l\": [0, [\"x\"]]}";
+        "\"n\": null, \"o\": {\"\": {\"a/b\": 1}}, \"l\": [0, [\"x\"]], "
+        "\"m\": [[3, 4], 5]}";
 
     static const struct {
         const char  *pointer;
@@ -137,6 +165,7 @@ pointers(void)
         { "/o:object", 1 }, { "/o:array", 0 }, { "/l:array", 1 },
         { "/l:object", 0 }, { "/o//a~1b:integer", 1 }, { "/o/", 1 },
         { "/l/0:integer", 1 }, { "/l/1/0:string", 1 }, { "/l/2", 0 },
+        { "/m/0/1:integer", 1 }, { "/m/0/x", 0 }, { "/m/0/01", 0 },
         { "/l/00", 0 }, { "/l/-", 0 }, { "/l/1/0/x", 0 }, { "/x", 0 },
         { "/I", 0 }, { "/i/0", 0 }, { "/", 0 }, { ":object", 1 },
         { ":array", 0 }, { "/l/18446744073709551615", 0 }

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) 2026 The ngx_smart_module authors
  *
- * The SQLite store of the journal: batches of new records, of records that
- * are there already, and of both.
+ * The SQLite store of the journal: how it opens its file, batches of new
+ * records, of records that are there already, and of both, and what goes.
  */
 
 
@@ -21,15 +21,18 @@
 static int watch(sqlite3 *connection, const char **error,
     const struct sqlite3_api_routines *routines);
 static void rolled_back(void *data);
+static void opened(void);
 static void new_ones(void);
 static void repeated(void);
 static void ends(void);
 static void refused(void);
 static void by_clients(void);
+static void pruned(void);
 static void fill(unsigned from, unsigned n, ngx_smart_record_state_e state,
     unsigned again);
 static size_t batch(unsigned n);
 static unsigned number(const char *sql);
+static unsigned number_of(sqlite3 *connection, const char *sql);
 static void counted(const char *name);
 
 
@@ -37,7 +40,7 @@ static const ngx_http_smart_journal_store_api_t  *api =
     &ngx_http_smart_journal_sqlite;
 
 static char                             urls[BATCH][64];
-static sqlite3                         *db;
+static sqlite3                         *db, *watched;
 static unsigned                         rollbacks;
 static ngx_smart_record_t               records[BATCH];
 static ngx_http_smart_journal_store_t  *store;
@@ -63,6 +66,7 @@ main(void)
 
     memset(&options, 0, sizeof(options));
     options.place = path;
+    options.sync = 1;
     options.busy = 1000;
 
     (void) sqlite3_auto_extension((void (*)(void)) watch);
@@ -73,6 +77,20 @@ main(void)
         tap_die(path, error.text);
     }
 
+    opened();
+
+    /* a commit may be lost when the power fails, but not out of order */
+
+    api->close(store, NULL);
+    options.sync = 0;
+    store = api->open(&options, &rc, &error);
+
+    if (store == NULL) {
+        tap_die(path, error.text);
+    }
+
+    is_uint(number_of(watched, "PRAGMA synchronous"), 1, "sync=normal");
+
     if (sqlite3_open(path, &db) != SQLITE_OK) {
         tap_die(path, "cannot be opened");
     }
@@ -82,6 +100,7 @@ main(void)
     ends();
     refused();
     by_clients();
+    pruned();
 
     sqlite3_close(db);
     api->close(store, NULL);
@@ -108,6 +127,8 @@ watch(sqlite3 *connection, const char **error,
 
     (void) sqlite3_rollback_hook(connection, rolled_back, NULL);
 
+    watched = connection;
+
     return SQLITE_OK;
 }
 
@@ -118,6 +139,21 @@ rolled_back(void *data)
     (void) data;
 
     rollbacks++;
+}
+
+
+static void
+opened(void)
+{
+    is_uint(number_of(watched, "PRAGMA synchronous"), 2, "sync=full");
+    is_uint(number_of(watched, "SELECT journal_mode = 'wal'"
+                      " FROM pragma_journal_mode"), 1, "a log of changes");
+    is_uint(number_of(watched, "SELECT count(*) FROM pragma_table_list"
+                      " WHERE name IN ('requests', 'websites', 'urls',"
+                      " 'instances') AND strict"), 4,
+            "all tables are strict");
+    is_uint(number_of(watched, "PRAGMA user_version"), 1,
+            "the version of the schema");
 }
 
 
@@ -264,6 +300,44 @@ by_clients(void)
 }
 
 
+/* step by step, the oldest first, but nothing that is open */
+static void
+pruned(void)
+{
+    size_t                          n;
+    unsigned                        before;
+    ngx_http_smart_journal_error_t  error;
+
+    fill(6000, 3, NGX_SMART_RECORD_OPEN, 0);
+    (void) batch(3);
+    fill(6003, 40, NGX_SMART_RECORD_COMPLETE, 0);
+    (void) batch(40);
+
+    before = number("SELECT count(*) FROM requests");
+
+    is_uint(api->prune(store, 6020, 10, &n, &error),
+            NGX_HTTP_SMART_JOURNAL_OK, "a step");
+    is_uint(n, 10, "is as large as it may be");
+    is_uint(number("SELECT count(*) FROM requests"), before - 10,
+            "so many are gone");
+    is_uint(number("SELECT count(*) FROM requests WHERE timestamp < 10"), 0,
+            "the oldest");
+    counted("their counts");
+
+    while (n == 10) {
+        (void) api->prune(store, 6020, 10, &n, &error);
+    }
+
+    is_uint(number("SELECT count(*) FROM requests WHERE timestamp < 6020"), 3,
+            "at last all but the open ones");
+    is_uint(number("SELECT count(*) FROM requests"), 26,
+            "and those that are not old enough");
+    is_uint(number("SELECT sum(count) FROM urls"), 26, "the counts of urls");
+    is_uint(number("SELECT sum(count) FROM websites"), 26, "of websites");
+    counted("of each");
+}
+
+
 /* the same records for the same numbers */
 static void
 fill(unsigned from, unsigned n, ngx_smart_record_state_e state,
@@ -332,13 +406,20 @@ batch(unsigned n)
 static unsigned
 number(const char *sql)
 {
+    return number_of(db, sql);
+}
+
+
+static unsigned
+number_of(sqlite3 *connection, const char *sql)
+{
     unsigned       n;
     sqlite3_stmt  *stmt;
 
-    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK
+    if (sqlite3_prepare_v2(connection, sql, -1, &stmt, NULL) != SQLITE_OK
         || sqlite3_step(stmt) != SQLITE_ROW)
     {
-        tap_die(sql, sqlite3_errmsg(db));
+        tap_die(sql, sqlite3_errmsg(connection));
     }
 
     n = (unsigned) sqlite3_column_int64(stmt, 0);

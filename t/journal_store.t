@@ -73,6 +73,15 @@ sub journal {
 }
 
 
+# both, where the file is in its place
+
+sub begin {
+    my $ngx = start(@_);
+
+    return ($ngx, journal($ngx));
+}
+
+
 # how often the file is opened, read and closed by others
 
 sub look {
@@ -177,8 +186,7 @@ sub stop {
 
 
 sub basic {
-    my $ngx = start();
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin();
 
     requests($ngx, 20, 'well');
     holds($j, 20, 'well');
@@ -226,8 +234,7 @@ sub basic {
 
 
 sub locked {
-    my $ngx = start(workers => 2);
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin(workers => 2);
 
     requests($ngx, 5, 'locked');
     holds($j, 5, 'locked');
@@ -259,8 +266,7 @@ sub locked {
 
 
 sub locked_at_exit {
-    my $ngx = start();
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin();
 
     requests($ngx, 5, 'at exit');
     holds($j, 5, 'at exit');
@@ -294,8 +300,7 @@ sub locked_at_exit {
 
 
 sub queue_full {
-    my $ngx = start(params => 'queue=16 batch=16');
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin(params => 'queue=16 batch=16');
 
     requests($ngx, 5, 'a small queue');
     holds($j, 5, 'a small queue');
@@ -318,9 +323,8 @@ sub queue_full {
 
 sub garbage {
     for my $text ('x' x 100_000, "SQLite format 3\0" . 'y' x 50_000, 'short') {
-        my $ngx = start(files => { 'db/journal.db' => $text,
-                                   'db/journal.db-wal' => 'old' });
-        my $j = journal($ngx);
+        my ($ngx, $j) = begin(files => { 'db/journal.db' => $text,
+                                         'db/journal.db-wal' => 'old' });
 
         requests($ngx, 5, 'garbage');
         holds($j, 5, 'in place of garbage');
@@ -342,8 +346,7 @@ sub garbage {
 # the first page is good, all others are not
 
 sub corrupt_inside {
-    my $ngx = start();
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin();
 
     requests($ngx, 50, 'before');
     holds($j, 50, 'before');
@@ -423,8 +426,7 @@ sub permission {
 
 
 sub moved {
-    my $ngx = start();
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin();
 
     requests($ngx, 5, 'moved');
     holds($j, 5, 'moved');
@@ -516,8 +518,7 @@ sub disk {
 
 
 sub retention {
-    my $ngx = start(params => 'retain=1s');
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin(params => 'retain=1s');
 
     requests($ngx, 30, 'retained');
     ok(SmartServer::wait_for(sub {
@@ -537,8 +538,7 @@ sub retention {
 # whose records are open, and who is gone
 
 sub instances {
-    my $ngx = start(params => 'node=here');
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin(params => 'node=here');
 
     requests($ngx, 1, 'instances');
     holds($j, 1, 'instances');
@@ -601,8 +601,7 @@ sub instances {
 # each worker writes where its configuration says
 
 sub reload {
-    my $ngx = start(workers => 2);
-    my $j = journal($ngx);
+    my ($ngx, $j) = begin(workers => 2);
     my $pid = fork // die "fork: $!";
 
     if (!$pid) {

@@ -72,6 +72,7 @@ ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
     }
 
     (void) ngx_http_smart_journal_sqlite_end(store, rc, error);
+    error->text[0] = '\0';
 
     result = ngx_http_smart_journal_sqlite_begin(store, n, error);
 

@@ -394,7 +394,8 @@ batch(unsigned n)
     error.text[0] = '\0';
 
     if (api->write(store, 7, records, n, &skipped, &error)
-        != NGX_HTTP_SMART_JOURNAL_OK)
+        != NGX_HTTP_SMART_JOURNAL_OK
+        || error.text[0])
     {
         ok(0, "a batch of %u: %s", n, error.text);
     }

@@ -260,3 +260,55 @@ my $get = 'GET /background/?id=a&s=hang|body:old|close|delay:300;body:new|hang';
 200 bypass attempts=0 cache=HIT
 --- ctl
 cancelled?id=a => attempts=4 done=2 cancelled=1 open=0 broken=1
+
+
+
+=== TEST 13: a failure is no entry while others may succeed, the last one is
+--- config
+location /negative/ {
+    smart_hedge 50ms extra=2;
+    smart_hedge_budget off;
+    proxy_cache c;
+    proxy_cache_valid 404 502 503 1m;
+    proxy_intercept_errors on;
+    proxy_next_upstream off;
+    error_page 404 503 /404;
+    proxy_pass http://u;
+}
+location = /404 { internal; return 404 "page"; }
+--- pipelined_requests eval
+[map { ("GET /negative/?id=$_") x 2 }
+     'a&s=delay:300;status:404|hang|hang',
+     'b&s=close|hang|delay:200;status:404',
+     'c&s=hang|close|delay:200;status:404',
+     'd&s=status:503|hang|delay:200;status:404',
+     'e&s=hang|status:503|delay:200;status:404',
+     'f&s=delay:300;close|delay:100;close|close',
+     'g&s=delay:300;status:503|delay:100;status:503|status:503']
+--- error_code eval
+[(404) x 10, (502) x 2, (503) x 2]
+--- response_body_like eval
+[(qr/^page$/) x 10, (qr/502 Bad Gateway/) x 2, (qr/^page$/) x 2]
+--- logged
+404 primary attempts=3 cache=MISS
+404 bypass attempts=0 cache=HIT
+404 hedge attempts=3 cache=MISS
+404 bypass attempts=0 cache=HIT
+404 hedge attempts=3 cache=MISS
+404 bypass attempts=0 cache=HIT
+404 hedge attempts=3 cache=MISS
+404 bypass attempts=0 cache=HIT
+404 hedge attempts=3 cache=MISS
+404 bypass attempts=0 cache=HIT
+502 failed attempts=3 cache=MISS
+502 bypass attempts=0 cache=HIT
+503 failed attempts=3 cache=MISS
+503 bypass attempts=0 cache=HIT
+--- ctl
+cancelled?id=a => attempts=3 done=1 cancelled=2 open=0
+cancelled?id=b => attempts=3 done=1 cancelled=1 open=0 broken=1
+cancelled?id=c => attempts=3 done=1 cancelled=1 open=0 broken=1
+cancelled?id=d => attempts=3 done=2 cancelled=1 open=0
+cancelled?id=e => attempts=3 done=2 cancelled=1 open=0
+cancelled?id=f => attempts=3 done=0 cancelled=0 open=0 broken=3
+cancelled?id=g => attempts=3 done=3 cancelled=0 open=0

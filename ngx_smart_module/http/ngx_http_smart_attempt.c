@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_smart_attempt_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_attempt_reinit_request(ngx_http_request_t *r);
 static void ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r,
     ngx_int_t rc);
+static ngx_uint_t ngx_http_smart_attempt_replaceable(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_int_t rc);
 static ngx_int_t ngx_http_smart_attempt_won(ngx_http_smart_ctx_t *ctx,
     ngx_http_smart_attempt_t *a, ngx_int_t rc);
 static const char *ngx_http_smart_attempt_failure(ngx_http_request_t *r,
@@ -300,6 +302,12 @@ ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     r->upstream->finalize_request = a->finalize_request;
     r->upstream->finalize_request(r, rc);
 
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE
+        && ngx_http_smart_attempt_replaceable(r, a, rc))
+    {
+        ngx_http_smart_cache_forget_error(r);
+    }
+
     if (a->hold) {
         (void) ngx_http_smart_hold_end(r, a, rc);
     }
@@ -307,6 +315,26 @@ ngx_http_smart_attempt_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE && a->failure == NULL) {
         a->failure = ngx_http_smart_attempt_failure(r, rc);
     }
+}
+
+
+/* another attempt may still succeed where this one has not */
+static ngx_uint_t
+ngx_http_smart_attempt_replaceable(ngx_http_request_t *r,
+    ngx_http_smart_attempt_t *a, ngx_int_t rc)
+{
+    ngx_uint_t             others;
+    ngx_http_smart_ctx_t  *ctx;
+
+    ctx = a->post.data;
+    others = ctx->hedge.alive & ~(1 << (a - ctx->race->attempts));
+
+    if (ngx_smart_hedge_decided(&ctx->hedge) || others == 0 || a->redirect) {
+        return 0;
+    }
+
+    return r->upstream->headers_in.status_n != (ngx_uint_t) rc
+           || !ngx_http_smart_verdict(r, r->main, rc, NULL);
 }
 
 

@@ -50,6 +50,42 @@ ngx_http_smart_cache_keep_error(ngx_http_request_t *r)
 }
 
 
+/*
+ * a failure is not for the cache while other attempts may succeed, and these
+ * look there; nginx has stored one that is intercepted, others it stores later
+ */
+void
+ngx_http_smart_cache_forget_error(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_CACHE)
+
+    ngx_http_cache_t            *c;
+    ngx_http_file_cache_node_t  *node;
+
+    r->upstream->cacheable = 0;
+
+    c = r->cache;
+
+    if (c == NULL || c->error == 0) {
+        return;
+    }
+
+    ngx_shmtx_lock(&c->file_cache->shpool->mutex);
+
+    node = ngx_http_smart_cache_lookup(c);
+
+    if (node && node->error == c->error) {
+        node->error = 0;
+    }
+
+    ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
+
+    c->error = 0;
+
+#endif
+}
+
+
 void
 ngx_http_smart_cache_unlock(ngx_http_request_t *r)
 {

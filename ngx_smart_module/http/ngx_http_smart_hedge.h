@@ -211,6 +211,9 @@ void ngx_http_smart_cancel(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
 /* before a loser gives up its entry: the winner's error stays in it */
 void ngx_http_smart_cache_keep_error(ngx_http_request_t *r);
 
+/* an attempt has failed that is not the last one */
+void ngx_http_smart_cache_forget_error(ngx_http_request_t *r);
+
 /* a request that waits for a lock gives up its entry */
 void ngx_http_smart_cache_unlock(ngx_http_request_t *r);
 

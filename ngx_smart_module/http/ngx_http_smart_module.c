@@ -503,6 +503,9 @@ ngx_http_smart_primary_lost(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
 
     if (action == NGX_SMART_HEDGE_FAIL) {
         ngx_http_smart_main_finish(ctx, NGX_HTTP_BAD_GATEWAY);
+
+    } else {
+        ngx_http_smart_cache_forget_error(r);
     }
 
     if (ctx->held) {

@@ -279,7 +279,8 @@ sub check {
     print $out $text;
     close $out;
 
-    my $answer = qx{python3 '$FindBin::Bin/lib/export_check.py' $format '$file'};
+    my $program = "$FindBin::Bin/lib/export_check.py";
+    my $answer = qx{python3 '$program' $format '$file'};
 
     is $answer, "$count\n", "$format: $count records, in order, once";
 

@@ -14,10 +14,10 @@
 # of the thread is told apart, in us a request.
 #
 # Fails where requests per second fall below 0.95, or p99 rises above 1.05.
-# Clients and upstream take cores, too: on two of them all are busy all the time,
-# and whatever the thread takes is missing elsewhere. SMART_BENCH_PACE=50 sends
-# half as many requests as were answered then, at their times: latency counts
-# from those.
+# Clients and upstream take cores, too: on two of them all are busy all the
+# time, and whatever the thread takes is missing elsewhere. SMART_BENCH_PACE=50
+# sends half as many requests as were answered then, at their times: latency
+# counts from those.
 
 set -eu
 
@@ -142,7 +142,10 @@ measure()
 
     # shellcheck disable=SC2086
     "$temp/load" -c 32 $paced -n "$((rate * $3))" "127.0.0.1:$2" \
-        /a /b /c /d > "$temp/json" || { cat "$temp/json" "$temp"/logs/*; exit 1; }
+        /a /b /c /d > "$temp/json" || {
+        cat "$temp/json" "$temp"/logs/*
+        exit 1
+    }
 
     # shellcheck disable=SC2086,SC2046
     perl -MJSON::PP -e '

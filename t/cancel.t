@@ -343,7 +343,8 @@ sub writing {
 
     my %tests = (
         'kept alive' => { hedge => $hedge, body => '{"b": 2}' },
-        'a cached answer' => { hedge => 'hang', body => 'any' },
+        'a cached answer' => { hedge => 'hang', body => 'any',
+                               uri => '/written_late/' },
         'launched meanwhile' => { hedge => $hedge, body => '{"b": 2}',
                                   uri => '/written_late/' },
         'redirected' => { hedge => "$hedge;h:X-Accel-Redirect=/moved",

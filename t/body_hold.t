@@ -263,6 +263,30 @@ for my $threads (threads() ? ('', '_threads') : ('')) {
        304, 'not modified, of a hedge');
 }
 
+# a filter that replaces an answer which is passed on because nothing is better
+
+for my $how ('', ';chunked;split:1000') {
+    my $large = "json:30000$how;h:ETag=\"x\"";
+    my @mismatch = (headers => ['If-Match' => '"y"']);
+
+    is(request('/replaced/alone', $large, 'close', method => 'HEAD')->{status},
+       200, "HEAD, and nothing is better$how");
+
+    for my $case (['a primary', '/alone', $large, 'close'],
+                  ['a hedge', '', BAD, $large], ['a hedge, at once', '',
+                                                'close', $large])
+    {
+        my ($name, $uri, @scripts) = @$case;
+
+        for my $where ('', '_far') {
+            my $got = request("/replaced$where$uri", @scripts, @mismatch);
+
+            is("$got->{status} $got->{body}", '410 gone',
+               "$name is too large, and replaced$where$how");
+        }
+    }
+}
+
 {
     my $uri = '/cache/' . ++$id;
     my @c = map { $ngx->connect } 1 .. 3;
@@ -490,6 +514,16 @@ sub conf {
     my $trailers = trailers()
                  ? 'location /trailers { proxy_pass_trailers on;
                         proxy_pass http://u; }' : '';
+    my $cached = 'proxy_cache c; proxy_cache_key "$request_uri";';
+    my $replaced = join '', map { my $page = $_; map { <<"CONF" }
+    location /replaced$page$_ {
+        $cached
+        @{[ $_ && 'smart_hedge off; smart_timeout 60s;' ]}
+        error_page 412 = /gone$page;
+        proxy_pass http://u;
+    }
+CONF
+        '', '/alone' } '', '_far';
     my $threads = threads()
                 ? 'location /cache_threads/ { smart_hedge 60s; aio threads; aio_write on;
                        proxy_cache c; proxy_cache_key "$uri";
@@ -578,6 +612,14 @@ server {
     $threads
     $slice
 
+    $replaced
+
+    location = /gone { return 410 "gone"; }
+    location = /gone_far {
+        smart_hedge off;
+        proxy_set_header X-Script "status:410;body:gone";
+        proxy_pass http://u;
+    }
     location = /internal { internal; return 200 "moved\\n"; }
 
     location /intercept {

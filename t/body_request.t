@@ -140,7 +140,11 @@ sub sizes {
         is($got->{status}, $attempts == 2 ? 200 : 503, 'after a failure');
     }
 
-    my $got = post($ngx, '/put', 'delay:400;echo|hang', $small);
+    my $got = post($ngx, '/limited_off', 'status:503|echo',
+                   substr $large, 0, 100_000);
+    is($got->{status}, 200, 'as large as may be, and request buffering is off');
+
+    $got = post($ngx, '/put', 'delay:400;echo|hang', $small);
 
     is(seen(), $small_md5, 'a method that is not listed');
     logged($ngx, qr/suppressed=method /, 'suppressed: method');
@@ -198,6 +202,9 @@ sub chunked {
              . "X-Script-Id: b$id\r\nTransfer-Encoding: chunked\r\n\r\n"
              . "5\r\nhello\r\nnonsense\r\n\r\n");
     is($c->read_header->{status}, 400, 'chunks that are none');
+    $c->close;
+    ok(SmartServer::wait_for(sub { ($ngx->access_log)[-1] =~ / 400 POST / }, 2),
+       'logged as that');
     is(SmartServer->ctl("count?id=b$id"), "0\n", 'nothing is sent');
 }
 
@@ -369,7 +376,7 @@ sub conf {
     my $http2 = SmartProtocol::http2_listen('127.0.0.1:%%PORT_2%%');
 
     return <<"CONF";
-log_format smart 'suppressed=\$smart_suppressed \$request';
+log_format smart 'suppressed=\$smart_suppressed \$status \$request';
 access_log %%DIR%%/logs/access.log smart;
 
 upstream u {
@@ -404,6 +411,7 @@ server {
     location /soon   { smart_hedge 200ms; $pass }
     location /json   { smart_success_json on; $pass }
     location /limited { smart_hedge 100ms; smart_hedge_body_size 1000; $pass }
+    location /limited_off { smart_hedge_body_size 100000; $off $pass }
     location /put    { smart_hedge 100ms; smart_hedge_methods PUT; $pass }
     location /unbuffered { $off $pass }
     location /tiny   { client_max_body_size 1k; $pass }

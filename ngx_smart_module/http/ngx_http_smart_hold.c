@@ -152,10 +152,8 @@ ngx_http_smart_hold_begin(ngx_http_request_t *r, ngx_http_smart_ctx_t *ctx,
     hold->body.gzip = gzip;
     hold->length = r->headers_out.content_length_n;
 
-    if (r->headers_out.content_length_n > 0
-        && ngx_http_smart_copy_reserve(r, &hold->body,
-                                       r->headers_out.content_length_n)
-           != NGX_OK)
+    if (hold->length > 0
+        && ngx_http_smart_copy_reserve(r, &hold->body, hold->length) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -261,7 +259,6 @@ ngx_http_smart_hold_pipe_filter(ngx_event_pipe_t *p, ngx_buf_t *b)
 
     if (!hold->broken && hold->pipe_filter(p, b) == NGX_ERROR) {
         hold->broken = 1;
-
         p->upstream_error = 1;
         p->length = 1;
     }

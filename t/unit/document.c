@@ -147,8 +147,9 @@ pointers(void)
 
     static const char  text[] =
         "{\"i\": 7, \"f\": 1.5, \"w\": 2.0, \"e\": 1e2, \"h\": 1e-2, "
-        "\"big\": 123456789012345678901, \"s\": \"x\", \"t\": true, \"b\": false, "
-        "\"n\": null, \"o\": {\"\": {\"a/b\": 1}}, \"l\": [0, [\"x\"]], "
+        "\"big\": 123456789012345678901, \"s\": \"x\", \"t\": true, "
+        "\"b\": false, \"n\": null, \"o\": {\"\": {\"a/b\": 1}}, "
+        "\"l\": [0, [\"x\"]], "
         "\"m\": [[3, 4], 5]}";
 
     static const struct {
@@ -160,7 +161,8 @@ pointers(void)
         { "/f:number", 1 }, { "/f:integer", 0 }, { "/w:integer", 1 },
         { "/e:integer", 1 }, { "/h:integer", 0 }, { "/big:integer", 1 },
         { "/s:string", 1 }, { "/s:number", 0 }, { "/s:integer", 0 },
-        { "/b:boolean", 1 }, { "/t:boolean", 1 }, { "/t:integer", 0 }, { "/t:null", 0 },
+        { "/b:boolean", 1 }, { "/t:boolean", 1 }, { "/t:integer", 0 },
+        { "/t:null", 0 },
         { "/n:null", 1 }, { "/n:any", 1 }, { "/n:boolean", 0 },
         { "/o:object", 1 }, { "/o:array", 0 }, { "/l:array", 1 },
         { "/l:object", 0 }, { "/o//a~1b:integer", 1 }, { "/o/", 1 },

@@ -255,6 +255,14 @@ sub slow {
                 slow => 1);
     is($got->{status}, 504, 'the deadline passes in the upload');
     is(SmartServer->ctl("count?id=b$id"), "0\n", 'nothing is sent');
+
+    my $c = $ngx->connect(timeout => 5);
+
+    $c->send("POST /deadline HTTP/1.1\r\nHost: localhost\r\n"
+             . "Content-Length: 1000\r\n\r\nsome");
+    is(($c->read_header // { status => $c->error })->{status}, 504,
+       'an upload without an end');
+    $c->close;
 }
 
 

@@ -9,6 +9,7 @@
 
 
 #include "ngx_http_smart_hedge.h"
+#include "ngx_http_smart_series.h"
 
 
 #define NGX_HTTP_SMART_PEER_BITS     (8 * sizeof(uintptr_t))
@@ -551,12 +552,13 @@ ngx_http_smart_peer_usable(ngx_http_upstream_rr_peer_t *peer)
 void
 ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
 {
-    socklen_t             len;
-    ngx_msec_t            age, least;
-    ngx_uint_t            handshake;
-    ngx_sockaddr_t        sa;
-    ngx_connection_t     *c;
-    ngx_http_upstream_t  *u;
+    socklen_t               len;
+    ngx_msec_t              age, least;
+    ngx_uint_t              handshake;
+    ngx_sockaddr_t          sa;
+    ngx_connection_t       *c;
+    ngx_http_upstream_t    *u;
+    ngx_http_smart_peer_t  *peer;
 
     u = r->upstream;
     c = u->peer.connection;
@@ -604,6 +606,21 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
 
     if (!handshake && getpeername(c->fd, &sa.sockaddr, &len) == 0) {
         return;
+    }
+
+    /* losses of a SYN happen: not before that would have been sent again */
+
+    peer = ngx_http_smart_series_chosen(r);
+
+    if (peer) {
+
+        peer->waited += (uint32_t) ngx_min(age, NGX_HTTP_SMART_PEER_CONNECT);
+
+        if (peer->waited < NGX_HTTP_SMART_PEER_CONNECT) {
+            return;
+        }
+
+        peer->waited = 0;
     }
 
     u->peer.free(&u->peer, u->peer.data, NGX_PEER_FAILED);

@@ -353,24 +353,6 @@ ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
 }
 
 
-/* NULL without an upstream of the configuration, or before it has a peer */
-static ngx_inline ngx_http_smart_peer_t *
-ngx_http_smart_series_chosen(ngx_http_request_t *r)
-{
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    if (u == NULL || u->upstream == NULL || u->peer.name == NULL) {
-        return NULL;
-    }
-
-    return ngx_http_smart_series_find_peer(
-                        ngx_http_smart_peer_upstream(r, u->upstream),
-                        u->peer.name);
-}
-
-
 void
 ngx_http_smart_series_won(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
 {
@@ -390,6 +372,8 @@ ngx_http_smart_series_won(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
     peer = ngx_http_smart_series_chosen(ctx->request);
 
     if (peer) {
+        peer->waited = 0;
+
         (void) ngx_atomic_fetch_add(&peer->series->finished[0], 1);
     }
 }
@@ -432,6 +416,12 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
 
     if (peer == NULL) {
         return;
+    }
+
+    if (result == 0
+        || result == NGX_HTTP_SMART_REJECTED - NGX_HTTP_SMART_WON)
+    {
+        peer->waited = 0;
     }
 
     (void) ngx_atomic_fetch_add(&peer->series->finished[result], 1);

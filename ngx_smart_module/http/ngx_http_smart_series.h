@@ -25,7 +25,8 @@ typedef struct {
 typedef struct {
     ngx_str_t                     name;
     ngx_http_smart_peer_series_t *series;
-    ngx_uint_t                    again;   /* in the same slot as another */
+    unsigned                      again:1; /* in the same slot as another */
+    uint32_t                      waited;  /* ms, for connections, in vain */
 } ngx_http_smart_peer_t;
 
 
@@ -88,6 +89,25 @@ ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
     }
 
     return ngx_http_smart_series_search(su, name);
+}
+
+
+/* the peer that a request was sent to; NULL without an upstream of the
+ * configuration, or before there is a peer */
+static ngx_inline ngx_http_smart_peer_t *
+ngx_http_smart_series_chosen(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->upstream == NULL || u->peer.name == NULL) {
+        return NULL;
+    }
+
+    return ngx_http_smart_series_find_peer(
+                        ngx_http_smart_peer_upstream(r, u->upstream),
+                        u->peer.name);
 }
 
 

@@ -47,6 +47,8 @@ package SmartServer;
 #   SmartServer::free_port()         a port for a server to listen on
 #   SmartServer::dead_addr()         refuses connections
 #   SmartServer::blackhole_addr()    never completes a connection
+#   SmartServer::fill_queue(socket)  clients: until they are gone, and accepted,
+#                                    no other is let in
 #
 # Server; assertions count as tests:
 #
@@ -168,27 +170,36 @@ sub dead_addr {
 }
 
 
-# the accept queue is full: further SYNs are dropped
-
 sub blackhole_addr {
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
                                        Proto => 'tcp', Listen => 1)
         or die "black hole: $!";
 
+    push @held, $socket, fill_queue($socket);
+
+    return '127.0.0.1:' . $socket->sockport;
+}
+
+
+# clients that fill the accept queue: further SYNs are dropped
+
+sub fill_queue {
+    my ($socket) = @_;
+
+    my @clients;
+
     listen $socket, 0;
-    push @held, $socket;
 
     for (1 .. 16) {
         my $client = IO::Socket::INET->new(Proto => 'tcp', Blocking => 0)
             or die "black hole: $!";
 
         connect $client, $socket->sockname;
-        push @held, $client;
+        push @clients, $client;
 
         my $w = '';
         vec($w, fileno $client, 1) = 1;
-        return '127.0.0.1:' . $socket->sockport
-            if !select undef, $w, undef, 0.05;
+        return @clients if !select undef, $w, undef, 0.05;
     }
 
     die "the kernel accepts beyond the backlog: no black hole\n";

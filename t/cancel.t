@@ -356,6 +356,9 @@ sub writing {
         'left in the body' => { hedge => 'delay:250;json:60000', leave => 1,
                                 args => '&rate=1k' },
         'left after it' => { hedge => $hedge, body => '{"b": 2}', leave => 1 },
+        'left while another is waited for' => {
+            hedge => $hedge, none => 1, leave => 1,
+            uri => '/written/joined/' },
     );
 
     my $h2 = H2->connect($ngx->addr(2));
@@ -387,7 +390,14 @@ sub writing {
 
     for my $name (sort keys %tests) {
         my $t = $tests{$name};
-        my $head = $t->{client}->read_header;
+
+        if ($t->{none}) {
+            SmartServer->ctl('wait?id=before&event=request&ms=1000');
+            $t->{client}->reset;
+            next;
+        }
+
+        $t->{client}->read_header;
 
         if ($t->{leave} && !defined $t->{body}) {
             is($t->{client}->read_body(limit => 500)->{size}, 500,
@@ -486,6 +496,16 @@ sub conf {
         proxy_busy_buffers_size 2k;
         proxy_http_version 1.1;
         proxy_pass http://three;
+
+        location /written/joined/ {
+            add_before_body /before;
+            addition_types *;
+            proxy_pass http://three;
+        }
+    }
+    location = /before {
+        smart_hedge off;
+        proxy_pass http://three/?s=hang&id=before;
     }
     location = /moved { return 200 "moved\n"; }
     location = /gone { return 410 "gone\n"; }

@@ -133,11 +133,11 @@ ngx_http_smart_busy_count(ngx_http_request_t *r, ngx_http_smart_upstream_t *su,
     ngx_http_smart_peer_t       *p;
     ngx_http_smart_main_conf_t  *smcf;
 
-    p = ngx_http_smart_series_find_peer(su, &peer->name);
+    p = su ? ngx_http_smart_series_find_peer(su, &peer->name) : NULL;
 
     /* those found at run time share a slot, but also nginx's own counts */
 
-    if (p == su->peers.elts) {
+    if (p == NULL || p == su->peers.elts) {
         return peer->conns;
     }
 

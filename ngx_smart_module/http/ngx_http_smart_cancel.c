@@ -15,6 +15,7 @@ static void ngx_http_smart_cancel_hedge(ngx_http_request_t *r,
     ngx_http_smart_ctx_t *ctx, ngx_http_smart_attempt_t *a);
 static void ngx_http_smart_cancel_late(ngx_http_request_t *r);
 static void ngx_http_smart_cancel_release(ngx_http_request_t *r);
+static void ngx_http_smart_cancel_terminate(ngx_http_request_t *r);
 
 #if (NGX_THREADS)
 static void ngx_http_smart_cancel_detach(ngx_http_request_t *r,
@@ -158,11 +159,32 @@ ngx_http_smart_cancel_late(ngx_http_request_t *r)
 static void
 ngx_http_smart_cancel_release(ngx_http_request_t *r)
 {
+    ngx_http_request_t  *mr;
+
+    mr = r->main;
+
     if (r->connection->error) {
-        (void) ngx_http_post_request(r->main, NULL);
+
+        /*
+         * a termination has run the cleanup; what it leaves to be called may
+         * be that of a subrequest, which nobody calls
+         */
+
+        if (mr->cleanup == NULL) {
+            mr->write_event_handler = ngx_http_smart_cancel_terminate;
+        }
+
+        (void) ngx_http_post_request(mr, NULL);
     }
 
     ngx_http_finalize_request(r, NGX_DONE);
+}
+
+
+static void
+ngx_http_smart_cancel_terminate(ngx_http_request_t *r)
+{
+    ngx_http_finalize_request(r, NGX_ERROR);
 }
 
 

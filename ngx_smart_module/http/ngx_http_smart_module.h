@@ -286,12 +286,13 @@ ngx_int_t ngx_http_smart_filter_check(ngx_log_t *log);
 /* wraps peer.init of every upstream */
 ngx_int_t ngx_http_smart_peer_wrap(ngx_conf_t *cf);
 
-/* one without a block: it has no place for what is known of it */
+/* the same of one without a block, which has no place for it */
 ngx_http_smart_upstream_t *ngx_http_smart_peer_search(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 
 
-/* what is known of an upstream of the configuration; never NULL */
+/* what is known of an upstream; NULL if another module has made it since the
+ * configuration was read */
 static ngx_inline ngx_http_smart_upstream_t *
 ngx_http_smart_peer_upstream(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)

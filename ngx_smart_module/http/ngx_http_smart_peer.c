@@ -137,6 +137,10 @@ ngx_http_smart_peer_init(ngx_http_request_t *r,
 
     su = ngx_http_smart_peer_upstream(r, us);
 
+    if (su == NULL) {
+        return NGX_ERROR;
+    }
+
     if (r == r->main) {
 
         ctx = ngx_http_smart_ctx(r);
@@ -189,7 +193,7 @@ ngx_http_smart_peer_search(ngx_http_request_t *r,
     su = smcf->upstreams.elts;
 
     left = 0;
-    right = smcf->upstreams.nelts - 1;
+    right = smcf->upstreams.nelts;
 
     while (left < right) {
 
@@ -203,7 +207,8 @@ ngx_http_smart_peer_search(ngx_http_request_t *r,
         }
     }
 
-    return &su[left];
+    return (left < smcf->upstreams.nelts && su[left].upstream == us)
+           ? &su[left] : NULL;
 }
 
 
@@ -345,7 +350,7 @@ ngx_http_smart_peer_on_backup(ngx_http_request_t *r)
 
     su = ngx_http_smart_peer_upstream(r, u->upstream);
 
-    if (!su->round_robin) {
+    if (su == NULL || !su->round_robin) {
         return 0;
     }
 

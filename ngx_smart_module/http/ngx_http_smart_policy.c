@@ -343,14 +343,6 @@ ngx_http_smart_policy_alone(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
         return;
     }
 
-    if (!slcf->fine && slcf->policy->skip) {
-
-        /* a sample tells enough of what is never hedged */
-
-        slcf->policy->skip--;
-        return;
-    }
-
 #if (NGX_HTTP_CACHE)
 
     if (ctx->request->cached) {
@@ -358,6 +350,14 @@ ngx_http_smart_policy_alone(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
     }
 
 #endif
+
+    if (!slcf->fine && slcf->policy->skip) {
+
+        /* a sample tells enough of what is never hedged */
+
+        slcf->policy->skip--;
+        return;
+    }
 
     us = ngx_http_smart_policy_age(ctx, 0, age);
 

@@ -97,7 +97,8 @@ ngx_http_smart_series_find_peer(ngx_http_smart_upstream_t *su, ngx_str_t *name)
 static ngx_inline ngx_http_smart_peer_t *
 ngx_http_smart_series_chosen(ngx_http_request_t *r)
 {
-    ngx_http_upstream_t  *u;
+    ngx_http_upstream_t        *u;
+    ngx_http_smart_upstream_t  *su;
 
     u = r->upstream;
 
@@ -105,9 +106,9 @@ ngx_http_smart_series_chosen(ngx_http_request_t *r)
         return NULL;
     }
 
-    return ngx_http_smart_series_find_peer(
-                        ngx_http_smart_peer_upstream(r, u->upstream),
-                        u->peer.name);
+    su = ngx_http_smart_peer_upstream(r, u->upstream);
+
+    return su ? ngx_http_smart_series_find_peer(su, u->peer.name) : NULL;
 }
 
 

@@ -497,7 +497,7 @@ sub conf {
         proxy_http_version 1.1;
         proxy_pass http://three;
 
-        location /written/joined/ {
+        location ~ ^/written/joined/ {
             add_before_body /before;
             addition_types *;
             proxy_pass http://three;

@@ -353,14 +353,14 @@ is(peers($_), '1 2', "$name - $_") for map { ("h$_", "p$_") } 1 .. 4;
 
 
 
-=== TEST 15: losers that waited a second for connections are charged
+=== TEST 15: three losers that waited for connections are charged
 --- http_config
 upstream u {
     server $TEST_NGINX_BLACKHOLE max_fails=1 fail_timeout=60s;
     server $TEST_NGINX_UP2; server $TEST_NGINX_UP3;
 }
 --- config
-location / { smart_hedge 400ms; proxy_pass http://u; }
+location / { smart_hedge 100ms; proxy_pass http://u; }
 --- request eval
 [map { "GET /?id=$_&s=body:x" } 1 .. 20]
 --- response_body eval

@@ -237,7 +237,7 @@ sub uncharged {
 }
 
 
-# losers that have waited for connections for a second in all are a failure
+# three losers in a row that have waited for connections are a failure
 
 sub charged {
     my ($upstream, $name) = @_;
@@ -378,7 +378,7 @@ server {
     }
 
     location ~ ^/holes {
-        smart_hedge 350ms;
+        smart_hedge 100ms;
         proxy_pass http://$target;
     }
 

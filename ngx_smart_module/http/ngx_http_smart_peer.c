@@ -17,6 +17,9 @@
 /* RFC 6298, section 2: the initial retransmission timeout, ms */
 #define NGX_HTTP_SMART_PEER_CONNECT  1000
 
+/* so many losers in a row that were not let in are no chance */
+#define NGX_HTTP_SMART_PEER_MISSED   3
+
 
 typedef struct {
     ngx_uint_t  usable;          /* peers that may be chosen */
@@ -613,19 +616,19 @@ ngx_http_smart_peer_charge(ngx_http_request_t *r, ngx_msec_t delay)
         return;
     }
 
-    /* losses of a SYN happen: not before that would have been sent again */
-
     peer = ngx_http_smart_series_chosen(r);
 
     if (peer) {
 
-        peer->waited += (uint32_t) ngx_min(age, NGX_HTTP_SMART_PEER_CONNECT);
+        /* a SYN gets lost at times, but not one after the other */
 
-        if (peer->waited < NGX_HTTP_SMART_PEER_CONNECT) {
+        if (age < NGX_HTTP_SMART_PEER_CONNECT
+            && ++peer->missed < NGX_HTTP_SMART_PEER_MISSED)
+        {
             return;
         }
 
-        peer->waited = 0;
+        peer->missed = 0;
     }
 
     u->peer.free(&u->peer, u->peer.data, NGX_PEER_FAILED);

@@ -372,7 +372,7 @@ ngx_http_smart_series_won(ngx_http_smart_ctx_t *ctx, ngx_msec_t age)
     peer = ngx_http_smart_series_chosen(ctx->request);
 
     if (peer) {
-        peer->waited = 0;
+        peer->missed = 0;
 
         (void) ngx_atomic_fetch_add(&peer->series->finished[0], 1);
     }
@@ -421,7 +421,7 @@ ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,
     if (result == 0
         || result == NGX_HTTP_SMART_REJECTED - NGX_HTTP_SMART_WON)
     {
-        peer->waited = 0;
+        peer->missed = 0;
     }
 
     (void) ngx_atomic_fetch_add(&peer->series->finished[result], 1);

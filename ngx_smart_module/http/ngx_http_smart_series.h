@@ -26,7 +26,7 @@ typedef struct {
     ngx_str_t                     name;
     ngx_http_smart_peer_series_t *series;
     unsigned                      again:1; /* in the same slot as another */
-    uint32_t                      waited;  /* ms, for connections, in vain */
+    uint32_t                      missed;  /* losers in a row, not let in */
 } ngx_http_smart_peer_t;
 
 

@@ -9,8 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ngx_http_smart_journal_sqlite.h"
+
+
+/* records between two pauses */
+#define NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE  32
 
 
 static ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_begin(
@@ -25,6 +30,7 @@ static int ngx_http_smart_journal_sqlite_new(
 static int ngx_http_smart_journal_sqlite_each(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *records, size_t n, size_t *skipped);
+static void ngx_http_smart_journal_sqlite_pause(size_t i);
 static int ngx_http_smart_journal_sqlite_record(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *record);
@@ -155,6 +161,8 @@ ngx_http_smart_journal_sqlite_new(ngx_http_smart_journal_store_t *store,
 
     for (i = 0; i < n && rc == SQLITE_OK; i++) {
 
+        ngx_http_smart_journal_sqlite_pause(i);
+
         if (records[i].again) {
             rc = ngx_http_smart_journal_sqlite_record(store, instance,
                                                       &records[i]);
@@ -193,6 +201,8 @@ ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
 
     for (i = 0; i < n && rc == SQLITE_OK; i++) {
 
+        ngx_http_smart_journal_sqlite_pause(i);
+
         rc = ngx_http_smart_journal_sqlite_record(store, instance,
                                                   &records[i]);
 
@@ -203,6 +213,31 @@ ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
     }
 
     return rc;
+}
+
+
+/*
+ * Lets event loops have the processor.  The kernel takes it from a thread that
+ * has been idle for long only at the end of a time slice, which is some ms, and
+ * all requests of that worker would wait.
+ */
+static void
+ngx_http_smart_journal_sqlite_pause(size_t i)
+{
+    struct timespec  pause;
+
+    if (i % NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE
+        != NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE - 1)
+    {
+        return;
+    }
+
+    /* the kernel adds about 50 us, which is enough */
+
+    pause.tv_sec = 0;
+    pause.tv_nsec = 1000;
+
+    (void) nanosleep(&pause, NULL);
 }
 
 

@@ -31,6 +31,9 @@ CONF
 my $api = '/api/v1/requests';
 my $db = $ngx->dir . '/journal.db';
 
+# until the file is there, writes are refused
+SmartServer::wait_for(sub { $ngx->get("$api/get")->{status} == 200 }, 10);
+
 
 # the old service's five members, and their way back
 

@@ -86,7 +86,7 @@ ngx_http_smart_attempt_launch(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
         sr->ctx[smcf->slice->ctx_index] = r->ctx[smcf->slice->ctx_index];
     }
 
-    ngx_http_smart_series_start(ctx, n);
+    ngx_http_smart_series_start(ctx);
 
     ngx_http_smart_main_watch(r, ctx);
 

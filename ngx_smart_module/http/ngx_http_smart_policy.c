@@ -45,25 +45,26 @@ static void ngx_http_smart_policy_turn(ngx_http_smart_loc_conf_t *slcf)
     ngx_http_smart_noinline;
 
 
-/* the one that nginx reads, too, if it is not a step behind */
-
+/* a clock that all workers share, and whose ms are those of nginx */
+static ngx_inline void
+ngx_http_smart_policy_clock(struct timespec *ts)
+{
 #if (NGX_HAVE_CLOCK_MONOTONIC)
-
-#define ngx_http_smart_policy_clock(ts)                                       \
-    (void) clock_gettime(CLOCK_MONOTONIC, ts)
-
-#else
-
-#define ngx_http_smart_policy_clock(ts)                                       \
-    (ts)->tv_sec = ngx_current_msec / 1000;                                   \
-    (ts)->tv_nsec = (long) (ngx_current_msec % 1000) * 1000000
-
+    if (clock_gettime(CLOCK_MONOTONIC, ts) == 0) {
+        return;
+    }
 #endif
+
+    ts->tv_sec = (time_t) (ngx_current_msec / 1000);
+    ts->tv_nsec = (long) (ngx_current_msec % 1000) * 1000000;
+}
 
 
 uint32_t
 ngx_http_smart_policy_now(void)
 {
+    /* on the stack it would have to be protected, twice in each request */
+
     static struct timespec  ts;
 
     ngx_http_smart_policy_clock(&ts);

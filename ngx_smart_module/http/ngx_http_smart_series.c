@@ -341,14 +341,14 @@ ngx_http_smart_series_begin(ngx_http_smart_ctx_t *ctx)
 
 
 void
-ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n)
+ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx)
 {
     ngx_http_smart_series_t  *series;
 
     series = ctx->conf->series;
 
     if (series) {
-        (void) ngx_atomic_fetch_add(&series->started[n != 0], 1);
+        (void) ngx_atomic_fetch_add(&series->started[1], 1);
     }
 }
 

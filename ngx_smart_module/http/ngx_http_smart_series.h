@@ -55,8 +55,8 @@ ngx_http_smart_series_move(ngx_http_smart_ctx_t *ctx, ngx_int_t n)
 /* the primary begins */
 void ngx_http_smart_series_begin(ngx_http_smart_ctx_t *ctx);
 
-/* hedge n begins */
-void ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx, ngx_uint_t n);
+/* a hedge begins */
+void ngx_http_smart_series_start(ngx_http_smart_ctx_t *ctx);
 
 /* attempt n ends with a result, "age" ms old; r is its request */
 void ngx_http_smart_series_finish(ngx_http_smart_ctx_t *ctx, ngx_uint_t n,

@@ -100,7 +100,10 @@ unsigned ngx_http_smart_journal_sqlite_moved(
 
 /* ngx_http_smart_journal_sqlite_statement.c */
 
-/* a prepared statement, reset and without values; NULL if it cannot be had */
+/*
+ * A prepared statement that has been reset, NULL if it cannot be had.  Values
+ * of its last use may be bound: the caller binds each of them anew.
+ */
 sqlite3_stmt *ngx_http_smart_journal_sqlite_statement(
     ngx_http_smart_journal_store_t *store,
     ngx_http_smart_journal_sqlite_statement_e which);
@@ -148,7 +151,8 @@ int ngx_http_smart_journal_sqlite_insert(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *record, unsigned *inserted);
 
-/* new ones: the transaction is over where one cannot be inserted */
+/* new ones: where one cannot be inserted, the caller rolls all of them back if
+ * the store has not done so */
 int ngx_http_smart_journal_sqlite_insert_new(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t **records, size_t n);

@@ -614,6 +614,8 @@ location /primary/one { smart_hedge 50ms; %%P%%_buffering off; %%P%%_pass u; }
 cancelled?id=all-l => /attempts=2 .* open=0/
 cancelled?id=one-l => /attempts=2 .* open=0/
 cancelled?id=one-p => /attempts=2 .* open=0/
+--- no_error_log
+[error]
 
 
 

@@ -104,7 +104,11 @@ sub loop {
         }
 
         for my $c (@all) {
-            on_writable($c) if !$c->{dead} && vec $w, $c->{fd}, 1;
+
+            # what an answer has left may have gone with the rest of it since
+
+            on_writable($c)
+                if !$c->{dead} && length $c->{out} && vec $w, $c->{fd}, 1;
             on_readable($c) if !$c->{dead} && vec $r, $c->{fd}, 1;
         }
     }

@@ -120,6 +120,7 @@ ngx_smart_cell_shared(const ngx_smart_record_t *record)
 {
     return record->website.len <= record->url.len
            && (record->website.len == 0
+               || record->website.data == record->url.data
                || memcmp(record->website.data, record->url.data,
                          record->website.len) == 0);
 }
@@ -324,8 +325,12 @@ ngx_smart_cell_put(ngx_smart_cell_cursor_t *c, const char *data, size_t len)
 {
     size_t  n, piece;
 
-    if (data && len <= (size_t) (c->end - c->pos)) {
-        memcpy(c->pos, data, len);
+    if (len <= (size_t) (c->end - c->pos)) {
+
+        if (data) {
+            memcpy(c->pos, data, len);
+        }
+
         c->pos += len;
         return len;
     }

@@ -83,6 +83,9 @@ const unsigned  ngx_smart_redact_names_n =
     sizeof(ngx_smart_redact_names) / sizeof(ngx_smart_redact_names[0]);
 
 
+static void ngx_smart_redact_path(ngx_smart_redact_text_t *t, const char *p,
+    const char *end, const ngx_smart_redact_name_t *names, unsigned n);
+static size_t ngx_smart_redact_finish(ngx_smart_redact_text_t *t);
 static void ngx_smart_redact_query(ngx_smart_redact_text_t *t, const char *p,
     const char *end, const ngx_smart_redact_name_t *names, unsigned n);
 static int ngx_smart_redact_secret(const char *p, size_t len,
@@ -105,7 +108,6 @@ size_t
 ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
     const ngx_smart_redact_name_t *names, unsigned n)
 {
-    size_t                    path;
     const char               *p, *end;
     ngx_smart_redact_text_t   t;
     ngx_smart_redact_parts_t  parts;
@@ -128,21 +130,60 @@ ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
         p = parts.userinfo + parts.userinfo_len;
     }
 
+    ngx_smart_redact_path(&t, p, end, names, n);
+
+    return ngx_smart_redact_finish(&t);
+}
+
+
+size_t
+ngx_smart_redact_rest(char *to, size_t size, size_t used, const char *rest,
+    size_t len, const ngx_smart_redact_name_t *names, unsigned n)
+{
+    ngx_smart_redact_text_t  t;
+
+    t.data = to;
+    t.size = size;
+    t.len = used;
+    t.cut = used;
+    t.full = 0;
+
+    ngx_smart_redact_path(&t, rest,
+                          rest + ngx_smart_redact_find(rest, len, '#'),
+                          names, n);
+
+    return ngx_smart_redact_finish(&t);
+}
+
+
+/* with the query */
+static void
+ngx_smart_redact_path(ngx_smart_redact_text_t *t, const char *p,
+    const char *end, const ngx_smart_redact_name_t *names, unsigned n)
+{
+    size_t  path;
+
     path = ngx_smart_redact_find(p, (size_t) (end - p), '?');
-    ngx_smart_redact_copy(&t, p, path);
+    ngx_smart_redact_copy(t, p, path);
     p += path;
 
     if (p < end) {
-        ngx_smart_redact_copy(&t, p, 1);
-        ngx_smart_redact_query(&t, p + 1, end, names, n);
+        ngx_smart_redact_copy(t, p, 1);
+        ngx_smart_redact_query(t, p + 1, end, names, n);
+    }
+}
+
+
+static size_t
+ngx_smart_redact_finish(ngx_smart_redact_text_t *t)
+{
+    if (!t->full) {
+        return t->len;
     }
 
-    if (t.full) {
-        memcpy(to + t.cut, NGX_SMART_REDACT_MARK, NGX_SMART_REDACT_MARK_LEN);
-        return t.cut + NGX_SMART_REDACT_MARK_LEN;
-    }
+    memcpy(t->data + t->cut, NGX_SMART_REDACT_MARK, NGX_SMART_REDACT_MARK_LEN);
 
-    return t.len;
+    return t->cut + NGX_SMART_REDACT_MARK_LEN;
 }
 
 

@@ -54,6 +54,15 @@ size_t ngx_smart_redact_url(char *to, size_t size, const char *url, size_t len,
     const ngx_smart_redact_name_t *names, unsigned n);
 
 /*
+ * The same for the path, query and fragment that follow "used" bytes which are
+ * there already; behind those there is room for the mark, and this begins with
+ * "/".  Returns the length of all.
+ */
+size_t ngx_smart_redact_rest(char *to, size_t size, size_t used,
+    const char *rest, size_t len, const ngx_smart_redact_name_t *names,
+    unsigned n);
+
+/*
  * Splits "scheme://userinfo@host:port/rest", or without a scheme what begins
  * at the authority.  Returns 0, or -1 if that is no URL with an authority.
  */

@@ -4,9 +4,12 @@
  */
 
 
+#include <string.h>
+
 #include "ngx_smart_uuid7.h"
 
 
+static void ngx_smart_uuid7_put(uint8_t *p, uint64_t value);
 static uint64_t ngx_smart_uuid7_random(ngx_smart_uuid7_t *state);
 static uint64_t ngx_smart_uuid7_rotate(uint64_t x, unsigned n);
 
@@ -18,7 +21,6 @@ static uint64_t ngx_smart_uuid7_rotate(uint64_t x, unsigned n);
 void
 ngx_smart_uuid7(ngx_smart_uuid7_t *state, uint64_t us, uint8_t id[16])
 {
-    unsigned  i;
     uint64_t  high, low;
 
     high = (us / 1000) << 16 | 0x7000 | (us % 1000) * 4096 / 1000;
@@ -26,10 +28,20 @@ ngx_smart_uuid7(ngx_smart_uuid7_t *state, uint64_t us, uint8_t id[16])
     low = ngx_smart_uuid7_random(state);
     low = (low >> 2) | UINT64_C(0x8000000000000000);
 
-    for (i = 0; i < 8; i++) {
-        id[i] = (uint8_t) (high >> (56 - 8 * i));
-        id[8 + i] = (uint8_t) (low >> (56 - 8 * i));
-    }
+    ngx_smart_uuid7_put(id, high);
+    ngx_smart_uuid7_put(id + 8, low);
+}
+
+
+/* the highest byte first */
+static void
+ngx_smart_uuid7_put(uint8_t *p, uint64_t value)
+{
+#if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+    value = __builtin_bswap64(value);
+#endif
+
+    memcpy(p, &value, sizeof(value));
 }
 
 

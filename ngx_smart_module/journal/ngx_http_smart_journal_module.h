@@ -98,6 +98,16 @@ ngx_int_t ngx_http_smart_journal_request_init(ngx_conf_t *cf);
 void ngx_http_smart_journal_request_init_process(void);
 
 
+/*
+ * ngx_http_smart_journal_target.c: url, website and host of a request, whose
+ * texts stay until the next call.  NGX_ERROR: no memory, or smart_journal_url
+ * has no value
+ */
+
+ngx_int_t ngx_http_smart_journal_target(ngx_http_request_t *r,
+    ngx_http_smart_journal_loc_conf_t *jlcf, ngx_smart_record_t *record);
+
+
 /* ngx_http_smart_journal_flush.c */
 
 /* a worker begins, and ends: the latter waits until the queue is written */

@@ -20,15 +20,6 @@ typedef struct {
 } ngx_http_smart_journal_ctx_t;
 
 
-/* where the texts of a record are put together, one request at a time */
-typedef struct {
-    char    raw[NGX_SMART_RECORD_MAX_URL];   /* as the client sent it */
-    char    url[NGX_SMART_RECORD_MAX_URL];
-    char    website[NGX_SMART_RECORD_MAX_WEBSITE];
-    char    trace_id[NGX_SMART_RECORD_TRACE_ID];
-} ngx_http_smart_journal_texts_t;
-
-
 static ngx_int_t ngx_http_smart_journal_rewrite_handler(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_smart_journal_log_handler(ngx_http_request_t *r);
@@ -38,10 +29,6 @@ static void ngx_http_smart_journal_cleanup(void *data);
 static uint32_t ngx_http_smart_journal_begin(ngx_http_request_t *r,
     ngx_http_smart_journal_main_conf_t *jmcf,
     ngx_http_smart_journal_loc_conf_t *jlcf, uint64_t timestamp);
-static ngx_int_t ngx_http_smart_journal_url(ngx_http_request_t *r,
-    ngx_http_smart_journal_loc_conf_t *jlcf, ngx_str_t *url);
-static void ngx_http_smart_journal_authority(ngx_http_request_t *r,
-    ngx_str_t *authority);
 static void ngx_http_smart_journal_trace_id(ngx_http_request_t *r,
     ngx_smart_record_t *record, char *buf);
 static void ngx_http_smart_journal_end(ngx_http_request_t *r,
@@ -56,8 +43,7 @@ static ngx_int_t ngx_http_smart_journal_index(ngx_conf_t *cf,
 static uint64_t ngx_http_smart_journal_us(clockid_t clock);
 
 
-static ngx_smart_uuid7_t               ngx_http_smart_journal_ids;
-static ngx_http_smart_journal_texts_t  ngx_http_smart_journal_texts;
+static ngx_smart_uuid7_t  ngx_http_smart_journal_ids;
 
 
 /* the first one of its phase: a "return" ends that */
@@ -207,160 +193,25 @@ ngx_http_smart_journal_begin(ngx_http_request_t *r,
     ngx_http_smart_journal_main_conf_t *jmcf,
     ngx_http_smart_journal_loc_conf_t *jlcf, uint64_t timestamp)
 {
-    size_t                           host;
-    unsigned                         n;
-    ngx_str_t                        url;
-    ngx_smart_record_t               record;
-    ngx_smart_redact_parts_t         parts;
-    const ngx_smart_redact_name_t   *names;
-    ngx_http_smart_journal_texts_t  *texts;
-
-    if (ngx_http_smart_journal_url(r, jlcf, &url) != NGX_OK) {
-        return NGX_SMART_RING_NONE;
-    }
+    char                trace_id[NGX_SMART_RECORD_TRACE_ID];
+    ngx_smart_record_t  record;
 
     ngx_memzero(&record, sizeof(ngx_smart_record_t));
+
+    if (ngx_http_smart_journal_target(r, jlcf, &record) != NGX_OK) {
+        return NGX_SMART_RING_NONE;
+    }
 
     ngx_smart_uuid7(&ngx_http_smart_journal_ids, timestamp, record.id);
 
     record.timestamp = timestamp;
 
-    names = ngx_smart_redact_names;
-    n = ngx_smart_redact_names_n;
-
-    if (jlcf->redact) {
-        names = jlcf->redact->elts;
-        n = jlcf->redact->nelts;
-    }
-
-    texts = &ngx_http_smart_journal_texts;
-
-    record.url.data = texts->url;
-    record.url.len = ngx_smart_redact_url(texts->url,
-                                          sizeof(texts->url),
-                                          (char *) url.data, url.len,
-                                          names, n);
-
     record.method.data = (char *) r->method_name.data;
     record.method.len = r->method_name.len;
 
-    if (ngx_smart_redact_split(texts->url, record.url.len, &parts) == 0) {
-
-        record.website.data = texts->website;
-        record.website.len = ngx_smart_redact_website(texts->website,
-                                                      sizeof(texts->website),
-                                                      &parts, &host,
-                                                      &record.host.len);
-        record.host.data = texts->website + host;
-    }
-
-    ngx_http_smart_journal_trace_id(r, &record, texts->trace_id);
+    ngx_http_smart_journal_trace_id(r, &record, trace_id);
 
     return ngx_http_smart_journal_zone_begin(jmcf, &record);
-}
-
-
-static ngx_int_t
-ngx_http_smart_journal_url(ngx_http_request_t *r,
-    ngx_http_smart_journal_loc_conf_t *jlcf, ngx_str_t *url)
-{
-    u_char     *p;
-    ngx_str_t   scheme, authority;
-
-    if (jlcf->url) {
-        return ngx_http_complex_value(r, jlcf->url, url);
-    }
-
-    ngx_http_smart_journal_authority(r, &authority);
-
-    /* CONNECT has nothing but the authority */
-
-    if (r->method_name.len == 7
-        && ngx_strncmp(r->method_name.data, "CONNECT", 7) == 0)
-    {
-        *url = authority;
-        return NGX_OK;
-    }
-
-    scheme = r->schema;
-
-    if (scheme.len == 0) {
-        ngx_str_set(&scheme, "http");
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            ngx_str_set(&scheme, "https");
-        }
-#endif
-    }
-
-    url->len = scheme.len + 3 + authority.len + r->unparsed_uri.len;
-
-    url->data = (u_char *) ngx_http_smart_journal_texts.raw;
-
-    if (url->len > sizeof(ngx_http_smart_journal_texts.raw)) {
-        url->data = ngx_pnalloc(r->pool, url->len);
-        if (url->data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    p = ngx_cpymem(url->data, scheme.data, scheme.len);
-    p = ngx_cpymem(p, "://", 3);
-    p = ngx_cpymem(p, authority.data, authority.len);
-    ngx_memcpy(p, r->unparsed_uri.data, r->unparsed_uri.len);
-
-    return NGX_OK;
-}
-
-
-/* with the port, as the client sent it */
-static void
-ngx_http_smart_journal_authority(ngx_http_request_t *r, ngx_str_t *authority)
-{
-    u_char                    *p, *last;
-    ngx_http_core_srv_conf_t  *cscf;
-
-    if (r->http_version >= NGX_HTTP_VERSION_20) {
-
-        if (r->host_start && r->host_end) {
-            authority->data = r->host_start;
-            authority->len = r->host_end - r->host_start;
-            return;
-        }
-
-    } else if (r->schema.len) {
-
-        /* the absolute form: behind the scheme and "://" */
-
-        last = r->request_line.data + r->request_line.len;
-        p = r->schema.data + r->schema.len + 3;
-
-        authority->data = p;
-
-        while (p < last && *p != '/' && *p != '?' && *p != '#' && *p != ' ') {
-            p++;
-        }
-
-        if (p > authority->data) {
-            authority->len = p - authority->data;
-            return;
-        }
-    }
-
-    if (r->headers_in.host && r->headers_in.host->value.len) {
-        *authority = r->headers_in.host->value;
-        return;
-    }
-
-    if (r->headers_in.server.len) {
-        *authority = r->headers_in.server;
-        return;
-    }
-
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-
-    *authority = cscf->server_name;
 }
 
 

@@ -7,10 +7,15 @@
 #include "fuzz.h"
 
 #include "ngx_smart_redact.h"
+#include "ngx_smart_site.h"
 #include "ngx_smart_utf8.h"
 
 
 #define NAMES  ngx_smart_redact_names, ngx_smart_redact_names_n
+
+
+static void behind_site(const char *url, size_t size,
+    const ngx_smart_redact_parts_t *parts);
 
 
 const char *const  fuzz_seeds[] = {
@@ -27,7 +32,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ngx_smart_redact_parts_t  parts;
 
     url = (const char *) data;
-    (void) ngx_smart_redact_split(url, size, &parts);
+
+    if (ngx_smart_redact_split(url, size, &parts) == 0) {
+        behind_site(url, size, &parts);
+    }
 
     /* the first byte says how much room there is */
 
@@ -56,4 +64,48 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(text);
 
     return 0;
+}
+
+
+/* what is put together from its site is the url that was redacted whole */
+
+static void
+behind_site(const char *url, size_t size,
+    const ngx_smart_redact_parts_t *parts)
+{
+    char                     *whole, *joined;
+    size_t                    head, max, n;
+    static ngx_smart_site_t   site;
+
+    if (parts->scheme_len == 0 || parts->rest_len == 0 || *parts->rest != '/')
+    {
+        return;
+    }
+
+    head = (size_t) (parts->rest - url);
+
+    if (!ngx_smart_site(&site, parts->scheme, parts->scheme_len,
+                        url + parts->scheme_len + 3,
+                        head - parts->scheme_len - 3))
+    {
+        return;
+    }
+
+    fuzz_check(site.len == head && memcmp(site.text, url, head) == 0);
+
+    max = head + 3 + (unsigned char) url[size - 1] % 64;
+    whole = malloc(max);
+    joined = malloc(max);
+    fuzz_check(whole != NULL && joined != NULL);
+
+    memcpy(joined, site.text, head);
+
+    n = ngx_smart_redact_url(whole, max, url, size, NAMES);
+
+    fuzz_check(ngx_smart_redact_rest(joined, max, head, parts->rest,
+                                     parts->rest_len, NAMES) == n);
+    fuzz_check(memcmp(whole, joined, n) == 0);
+
+    free(whole);
+    free(joined);
 }

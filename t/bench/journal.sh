@@ -6,24 +6,26 @@
 #
 #     NGX=BINARY SMART_MODULES=DIRECTORY t/bench/journal.sh [ROUNDS [SECONDS]]
 #
-# Requests are small ones, proxied over keepalive connections on both sides to
-# an nginx that answers six bytes; 32 clients send as fast as they are answered.
-# The database is a file in $TMPDIR. Each figure is the median of the rounds,
-# and a ratio that of two runs which follow each other. The time of event loops
-# is what bounds a worker where a core is free for the thread that writes; that
-# of the thread is told apart, in us a request.
+# Requests are small ones, proxied over keepalive connections on both sides, and
+# each client sends the next one when it has the answer. There are two loads:
 #
-# Fails where requests per second fall below 0.95, or p99 rises above 1.05.
-# Clients and upstream take cores, too: on two of them all are busy all the
-# time, and whatever the thread takes is missing elsewhere. SMART_BENCH_PACE=50
-# sends half as many requests as were answered then, at their times: latency
-# counts from those.
+#     service    64 clients, and the peers of the other benches: lognormal times
+#                of 5 ms in the mean, 5 % of the answers take ten times as long
+#     saturated  32 clients, and an nginx that answers six bytes at once: as
+#                much as the cores can do. Clients, upstream and the thread that
+#                writes share them with nginx, so that on two of them whatever
+#                the thread takes is missing elsewhere
+#
+# The database is a file in $TMPDIR. Each figure is the median of the rounds,
+# and a ratio that of two runs which follow each other. Fails where requests per
+# second of the service fall below 0.95, or its p99 rises above 1.05. What a
+# request costs more is told in processor time: of event loops, which bound a
+# worker where the thread has a core, and of the thread, in us a request.
 
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 rounds=${1:-10}
-pace=${SMART_BENCH_PACE:-}
 seconds=${2:-3}
 ngx=${NGX:-$(command -v nginx || echo /usr/sbin/nginx)}
 
@@ -40,6 +42,8 @@ pids=
 # shellcheck disable=SC2317
 finish()
 {
+    exec 9>&-
+
     for pid in $pids; do
         kill -QUIT "$pid" 2>/dev/null || :
     done
@@ -54,7 +58,9 @@ finish()
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-${CC:-cc} -std=c99 -O2 -o "$temp/load" "$root/t/bench/load.c" -lm
+for name in load peers; do
+    ${CC:-cc} -std=c99 -O2 -o "$temp/$name" "$root/t/bench/$name.c" -lm
+done
 
 # shellcheck disable=SC2046
 set -- $(perl -MIO::Socket::INET -e '
@@ -63,6 +69,20 @@ set -- $(perl -MIO::Socket::INET -e '
     print join " ", map { $_->sockport } @s')
 upstream=$1
 shift
+
+# the peer ends when its input does
+
+mkfifo "$temp/input"
+"$temp/peers" -d lognormal:5,0.4+slow:0.05,10 -p 1 < "$temp/input" \
+    > "$temp/port" &
+pids="$pids $!"
+exec 9> "$temp/input"
+
+while [ ! -s "$temp/port" ]; do
+    sleep 0.1
+done
+
+peer=$(cat "$temp/port")
 
 
 # start NAME WORKERS HTTP-LINES
@@ -92,15 +112,17 @@ http {
 END2
     } > "$temp/$1.conf"
 
-    "$ngx" -p "$temp" -c "$temp/$1.conf" -e "$temp/logs/$1.log" &
+    "$ngx" -p "$temp" -c "$temp/$1.conf" -e "$temp/logs/$1.log" 9>&- &
     pids="$pids $!"
 }
 
 
 proxy="proxy_http_version 1.1; proxy_set_header Connection '';
-    upstream u { server 127.0.0.1:$upstream; keepalive 64; }
+    upstream saturated { server 127.0.0.1:$upstream; keepalive 64; }
+    upstream service { server 127.0.0.1:$peer; keepalive 64; }
     server { listen 127.0.0.1:"
-tail="; location / { proxy_pass http://u; } }"
+tail="; location /saturated { proxy_pass http://saturated; }
+    location /service { proxy_pass http://service; } }"
 
 start upstream 1 "server { listen 127.0.0.1:$upstream;
     location / { return 200 'hello\n'; } }"
@@ -134,88 +156,107 @@ spent()
 }
 
 
-# measure NAME PORT SECONDS: "NAME rate p99 us-of-loops us-of-threads"
+# measure LOAD NAME PORT: "LOAD NAME rate p99 us-of-loops us-of-threads"
 
 measure()
 {
-    before=$(spent "$1")
+    before=$(spent "$2")
+
+    case $1 in
+        service)   how="-c 64 -N -n $((service * seconds))" ;;
+        saturated) how="-c 32 -n $((saturated * seconds))" ;;
+    esac
+
+    # the same times for each run
+
+    curl -fs -o /dev/null "http://127.0.0.1:$peer/_ctl/seed?1"
 
     # shellcheck disable=SC2086
-    "$temp/load" -c 32 $paced -n "$((rate * $3))" "127.0.0.1:$2" \
-        /a /b /c /d > "$temp/json" || {
+    "$temp/load" $how "127.0.0.1:$3" "/$1/a" "/$1/b" "/$1/c" "/$1/d" \
+        > "$temp/json" || {
         cat "$temp/json" "$temp"/logs/*
         exit 1
     }
 
-    # shellcheck disable=SC2086,SC2046
+    # shellcheck disable=SC2046,SC2086
     perl -MJSON::PP -e '
         my $j = decode_json(join "", <STDIN>);
         my ($rate, $p99) = ($j->{rate}, $j->{latency}{p99});
         die "cannot read the result\n" if !defined $rate || !defined $p99;
-        my ($name, $loop, $all, $loop2, $all2) = @ARGV;
+        my ($load, $name, $loop, $all, $loop2, $all2) = @ARGV;
         my $us = 1 / 1000 / $j->{answers};
         $loop = ($loop2 - $loop) * $us;
         $all = ($all2 - $all) * $us;
-        printf "%s %.0f %.2f %.2f %.2f\n", $name, $rate, $p99, $loop,
-            $all - $loop' "$1" $before $(spent "$1") < "$temp/json"
+        printf "%s %s %.0f %.2f %.2f %.2f\n", $load, $name, $rate, $p99,
+            $loop, $all - $loop' "$1" "$2" $before $(spent "$2") \
+        < "$temp/json"
 }
 
-sleep 1
-rate=2000
-paced=
-# shellcheck disable=SC2154
-measure off1 "$off1" 1 > "$temp/warm"
-rate=$(awk '{ printf "%d", $2 }' "$temp/warm")
+# as many as are answered in a second
 
-if [ -n "$pace" ]; then
-    rate=$((rate * pace / 100))
-    paced="-r $rate"
-fi
+sleep 1
+service=5000
+saturated=10000
+
+for load in service saturated; do
+    # shellcheck disable=SC2154
+    measure "$load" off1 "$off1" > "$temp/warm"
+    eval "$load=$(awk '{ printf "%d", $3 }' "$temp/warm")"
+done
 
 for _ in $(seq "$rounds"); do
-    for name in off1 on1 off2 on2; do
-        eval "measure $name \$$name $seconds"
+    for load in service saturated; do
+        for name in off1 on1 off2 on2; do
+            eval "measure $load $name \$$name"
+        done
     done
 done | tee /dev/stderr | awk '
-    function median(list, n,    i, j, t) {
-        for (i = 2; i <= n; i++) {
-            t = list[i]
+    function median(from, w,    list, n, i, j, t) {
+        n = rounds[w]
+        for (i = 1; i <= n; i++) {
+            t = from[w, i]
             for (j = i - 1; j >= 1 && list[j] > t; j--) list[j + 1] = list[j]
             list[j + 1] = t
         }
         return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
     }
     function verdict(w, what, value, bar, good) {
-        printf "%s: %d worker%s, %s %.3f, the bar is %s\n",
-               (good ? "passed" : "MISSED"), w, (w > 1 ? "s" : ""), what,
-               value, bar
+        printf "%s: %s, %s %.3f, the bar is %s\n",
+               (good ? "passed" : "MISSED"), name(w), what, value, bar
         if (!good) bad = 1
     }
-    /^off/ { rate = $2; p99 = $3; loop = $4 }
-    /^on/  {
-        w = substr($1, 3)
-        n[w]++
-        rates[w, n[w]] = $2 / rate
-        tails[w, n[w]] = $3 / p99
-        loops[w, n[w]] = $4 / loop
-        threads[w, n[w]] = $5
+    function name(w) {
+        sub(/ on1/, ", 1 worker", w)
+        sub(/ on2/, ", 2 workers", w)
+        return w
+    }
+    $2 ~ /^off/ { rate = $3; p99 = $4; loop = $5 }
+    $2 ~ /^on/  {
+        w = $1 " " $2
+        if (!rounds[w]) order[++cases] = w
+        i = ++rounds[w]
+        rates[w, i] = $3 / rate
+        tails[w, i] = $4 / p99
+        loops[w, i] = $5 / loop
+        more[w, i] = $5 - loop
+        threads[w, i] = $6
     }
     END {
-        for (w = 1; w <= 2; w++) {
-            for (i = 1; i <= n[w]; i++) {
-                a[i] = rates[w, i]
-                b[i] = tails[w, i]
-                c[i] = loops[w, i]
-                d[i] = threads[w, i]
+        for (k = 1; k <= cases; k++) {
+            w = order[k]
+            printf "%s: requests/s %.3f, p99 %.3f, event loops %.3f of that " \
+                   "without; they take %.1f us more, writing %.1f us\n",
+                   name(w), median(rates, w), median(tails, w),
+                   median(loops, w), median(more, w), median(threads, w)
+        }
+        for (k = 1; k <= cases; k++) {
+            w = order[k]
+            if (w ~ /^service/) {
+                r = median(rates, w)
+                t = median(tails, w)
+                verdict(w, "requests/s", r, ">= 0.95", r >= 0.95)
+                verdict(w, "p99", t, "<= 1.05", t <= 1.05)
             }
-            r = median(a, n[w])
-            t = median(b, n[w])
-            printf "%d worker%s: requests/s %.3f, p99 %.3f, time of event " \
-                   "loops %.3f of that without; writing %.1f us\n",
-                   w, (w > 1 ? "s" : " "), r, t, median(c, n[w]),
-                   median(d, n[w])
-            verdict(w, "requests/s", r, ">= 0.95", r >= 0.95)
-            verdict(w, "p99", t, "<= 1.05", t <= 1.05)
         }
         exit bad
     }' || failed=1

@@ -9,16 +9,7 @@ use SmartServer;
 
 SmartServer->upstream;
 
-open my $fh, '<', 'conf/hedge.conf' or die "conf/hedge.conf: $!";
-my $conf = do { local $/; <$fh> };
-
-my $n = 0;
-
-$conf =~ s/127\.0\.0\.1:8080/127.0.0.1:%%PORT%%/ or die 'listen';
-$conf =~ s/127\.0\.0\.1:808[123]/'$TEST_NGINX_UP' . ++$n/ge;
-is $n, 3, 'three servers';
-
-my $ngx = SmartServer->start(conf => $conf);
+my $ngx = SmartServer->start(conf => SmartServer->example('hedge.conf'));
 
 for my $uri ('/', '/try/') {
     my @all = $ngx->load(uri => "$uri?s=ok", requests => 150,

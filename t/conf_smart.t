@@ -9,18 +9,10 @@ use SmartServer;
 
 SmartServer->upstream;
 
-open my $fh, '<', 'conf/smart.conf' or die "conf/smart.conf: $!";
-my $conf = do { local $/; <$fh> };
-
-my $n = 0;
-
-$conf =~ s/127\.0\.0\.1:8080/127.0.0.1:%%PORT%%/ or die 'listen';
-$conf =~ s/127\.0\.0\.1:808[123]/'$TEST_NGINX_UP' . ++$n/ge;
-is $n, 3, 'three servers';
-
-my $ngx = SmartServer->start(conf => $conf);
+my $ngx = SmartServer->start(conf => SmartServer->example('smart.conf'));
 my $json = 'type:application/json';
 my $good = $json . ';body:{"time":2}';
+my $n = 0;
 
 
 # the shape of answers

@@ -625,10 +625,10 @@ qr/\A.{10000}\z/s
 --- config
 location / { smart_hedge 30ms extra=2; proxy_pass http://u; }
 --- request eval
-my $many = join ';', map { "h:X-H$_=" . "v$_" x 20 } 1 .. 40;
+my $many = CORE::join ';', map { "h:X-H$_=" . "v$_" x 20 } 1 .. 40;
 ["GET /?id=a&s=hang|hang|$many;size:10000", "GET /?id=b&s=hang|$many|hang"]
 --- response_headers eval
-my $all = join "\n", map { "X-H$_: " . "v$_" x 20 } 1 .. 40;
+my $all = CORE::join "\n", map { "X-H$_: " . "v$_" x 20 } 1 .. 40;
 ["X-Try: 3\n$all", "X-Try: 2\n$all"]
 --- response_body_like eval
 [qr/\A.{10000}\z/s, qr/./]

@@ -591,7 +591,7 @@ is($winner->{conn}, $conn[1]{conn}, "$name - the winner, too");
 is(ctl('open'), "2\n", "$name - open");
 
 my %two = map { $_->{conn} => 1 } grep { $_->{peer} == 2 } @conn[2 .. 4];
-is(join(' ', keys %two), $conn[1]{conn}, "$name - it is pooled again");
+is(CORE::join(' ', keys %two), $conn[1]{conn}, "$name - it is pooled again");
 
 my %one = map { $_->{conn} => 1 } grep { $_->{peer} == 1 } @conn[2 .. 4];
 ok(!$one{$loser->{conn}}, "$name - that of the loser is gone");

@@ -461,7 +461,7 @@ cancelled?id=b => attempts=3 done=1 cancelled=2 open=0
 cancelled?id=c => attempts=3 done=1 cancelled=2 open=0
 --- after
 for my $id (qw( a b c )) {
-    is(join(' ', map { $_->{event} } grep { $_->{event} =~ /done|closed/ }
+    is(CORE::join(' ', map { $_->{event} } grep { $_->{event} =~ /done|closed/ }
                  @{ ctl_json("json?id=$id") }),
        'closed_by_peer closed_by_peer done', "$name - $id");
 }
@@ -727,9 +727,9 @@ cancelled?id=a => attempts=3 done=1 cancelled=2 open=0
 for my $id (qw( a b c )) {
     my $body = $id eq 'a' ? 'hello' : 'x' x 300_000;
 
-    is(join(' ', map { "$_->{method} $_->{body_md5}" }
+    is(CORE::join(' ', map { "$_->{method} $_->{body_md5}" }
                      @{ ctl_json("requests?id=$id") }),
-       join(' ', ('POST ' . SmartProtocol::body_md5($body)) x 3),
+       CORE::join(' ', ('POST ' . SmartProtocol::body_md5($body)) x 3),
        "$name - $id");
 }
 
@@ -743,7 +743,7 @@ location / { smart_hedge 50ms extra=2; %%P%%_pass u; }
 GET /?id=a&s=hang|hang|delay:100;body:third
 --- response_body: third
 --- after
-is(join(' ', sort map { $_->{headers}{'x-attempt'} }
+is(CORE::join(' ', sort map { $_->{headers}{'x-attempt'} }
                       @{ ctl_json('requests?id=a') }),
    '0 1 2', "$name - indexes");
 

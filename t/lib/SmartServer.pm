@@ -42,6 +42,10 @@ package SmartServer;
 #   SmartServer->pattern_md5(size[, seed])
 #   SmartServer->stop_upstream
 #
+#   SmartServer->example(file)       the text of conf/FILE for start(): it listens
+#                                    on a free port, and its servers at port
+#                                    8081 and up are those of upstream.pl
+#
 # Addresses, each reserved until the test ends:
 #
 #   SmartServer::free_port()         a port for a server to listen on
@@ -856,6 +860,21 @@ sub load_end {
 sub make_dir {
     make_path($_[0]);
     return $_[0];
+}
+
+
+sub example {
+    my ($class, $file) = @_;
+
+    my $conf = slurp("conf/$file") || die "conf/$file: $!\n";
+    my $n = 0;
+
+    $conf =~ s/127\.0\.0\.1:8080/127.0.0.1:%%PORT%%/
+        or die "conf/$file does not listen on port 8080\n";
+    $conf =~ s/127\.0\.0\.1:808[1-9]/'$TEST_NGINX_UP' . ++$n/ge
+        or die "conf/$file has no servers\n";
+
+    return $conf;
 }
 
 

@@ -46,6 +46,7 @@ typedef struct {
     ngx_msec_t                           sweep;
     ngx_msec_t                           beat;
     ngx_msec_t                           prune;
+    ngx_msec_t                           taken;      /* the last batch */
 
     ngx_msec_t                           told;       /* of drops */
     ngx_atomic_uint_t                    dropped;
@@ -238,6 +239,18 @@ ngx_http_smart_journal_flush_prepare(ngx_http_smart_journal_flush_t *f)
 
     if (w->n == 0 && !w->beat && w->before == 0) {
         return 0;
+    }
+
+    /*
+     * Pauses are for the latency of requests.  Where whole batches follow each
+     * other fast the machine is about to have no time to lose.
+     */
+
+    w->pauses = (w->n < jmcf->batch
+                 || ngx_current_msec - f->taken >= jmcf->flush / 2);
+
+    if (w->n) {
+        f->taken = ngx_current_msec;
     }
 
     w->rc = NGX_HTTP_SMART_JOURNAL_OK;

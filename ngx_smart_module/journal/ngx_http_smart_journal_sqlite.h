@@ -72,6 +72,7 @@ struct ngx_http_smart_journal_store_s {
     dev_t                                   device;
     ino_t                                   inode;
     unsigned                                corrupt;
+    unsigned                                pauses;  /* of what is written */
 
     sqlite3_stmt   *statements[NGX_HTTP_SMART_JOURNAL_SQLITE_STATEMENTS];
 
@@ -167,8 +168,8 @@ int ngx_http_smart_journal_sqlite_update(
 
 ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_write(
     ngx_http_smart_journal_store_t *store, int64_t instance,
-    const ngx_smart_record_t *records, size_t n, size_t *skipped,
-    ngx_http_smart_journal_error_t *error);
+    const ngx_smart_record_t *records, size_t n, unsigned pauses,
+    size_t *skipped, ngx_http_smart_journal_error_t *error);
 ngx_http_smart_journal_rc_e ngx_http_smart_journal_sqlite_put(
     ngx_http_smart_journal_store_t *store, const ngx_smart_record_t *record,
     ngx_http_smart_journal_error_t *error);

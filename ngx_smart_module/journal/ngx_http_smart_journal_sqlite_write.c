@@ -30,7 +30,8 @@ static int ngx_http_smart_journal_sqlite_new(
 static int ngx_http_smart_journal_sqlite_each(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *records, size_t n, size_t *skipped);
-static void ngx_http_smart_journal_sqlite_pause(size_t i);
+static void ngx_http_smart_journal_sqlite_pause(
+    ngx_http_smart_journal_store_t *store, size_t i);
 static int ngx_http_smart_journal_sqlite_record(
     ngx_http_smart_journal_store_t *store, int64_t instance,
     const ngx_smart_record_t *record);
@@ -58,12 +59,13 @@ static int ngx_http_smart_journal_sqlite_tally(
 ngx_http_smart_journal_rc_e
 ngx_http_smart_journal_sqlite_write(ngx_http_smart_journal_store_t *store,
     int64_t instance, const ngx_smart_record_t *records, size_t n,
-    size_t *skipped, ngx_http_smart_journal_error_t *error)
+    unsigned pauses, size_t *skipped, ngx_http_smart_journal_error_t *error)
 {
     int                          rc;
     ngx_http_smart_journal_rc_e  result;
 
     *skipped = 0;
+    store->pauses = pauses;
 
     result = ngx_http_smart_journal_sqlite_begin(store, n, error);
 
@@ -161,7 +163,7 @@ ngx_http_smart_journal_sqlite_new(ngx_http_smart_journal_store_t *store,
 
     for (i = 0; i < n && rc == SQLITE_OK; i++) {
 
-        ngx_http_smart_journal_sqlite_pause(i);
+        ngx_http_smart_journal_sqlite_pause(store, i);
 
         if (records[i].again) {
             rc = ngx_http_smart_journal_sqlite_record(store, instance,
@@ -201,7 +203,7 @@ ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
 
     for (i = 0; i < n && rc == SQLITE_OK; i++) {
 
-        ngx_http_smart_journal_sqlite_pause(i);
+        ngx_http_smart_journal_sqlite_pause(store, i);
 
         rc = ngx_http_smart_journal_sqlite_record(store, instance,
                                                   &records[i]);
@@ -219,15 +221,18 @@ ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
 /*
  * Lets event loops have the processor.  The kernel takes it from a thread that
  * has been idle for long only at the end of a time slice, which is some ms, and
- * all requests of that worker would wait.
+ * all requests of that worker would wait.  Going to sleep and waking
+ * up costs a fifth of the time, though.
  */
 static void
-ngx_http_smart_journal_sqlite_pause(size_t i)
+ngx_http_smart_journal_sqlite_pause(ngx_http_smart_journal_store_t *store,
+    size_t i)
 {
     struct timespec  pause;
 
-    if (i % NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE
-        != NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE - 1)
+    if (!store->pauses
+        || i % NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE
+           != NGX_HTTP_SMART_JOURNAL_SQLITE_PAUSE - 1)
     {
         return;
     }

@@ -100,11 +100,12 @@ typedef struct {
      * Writes beginnings and ends in one transaction: all of them or none.
      * Idempotent by id: an end is never overridden, except "interrupted" by
      * another end.  "skipped" counts records that the store cannot hold.
+     * With "pauses" others get the processor now and then, which takes longer.
      */
     ngx_http_smart_journal_rc_e   (*write)(
         ngx_http_smart_journal_store_t *store, int64_t instance,
-        const ngx_smart_record_t *records, size_t n, size_t *skipped,
-        ngx_http_smart_journal_error_t *error);
+        const ngx_smart_record_t *records, size_t n, unsigned pauses,
+        size_t *skipped, ngx_http_smart_journal_error_t *error);
 
     /* one record that has ended and comes from a client */
     ngx_http_smart_journal_rc_e   (*put)(

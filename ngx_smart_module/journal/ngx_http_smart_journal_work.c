@@ -53,7 +53,7 @@ ngx_http_smart_journal_work(ngx_http_smart_journal_work_t *w)
         start = ngx_http_smart_journal_work_ms();
 
         w->rc = api->write(w->store, w->instance.id, w->records, w->n,
-                           &w->skipped, &w->error);
+                           w->pauses, &w->skipped, &w->error);
 
         w->ms = ngx_http_smart_journal_work_ms() - start;
 

@@ -27,6 +27,7 @@ typedef struct {
 
     uint32_t                            *slots;
     size_t                               n;
+    unsigned                             pauses;
     ngx_smart_record_t                  *records;
     char                                *texts;
 

@@ -6,7 +6,7 @@
  * transaction each, as the writer of nginx does it, with retention.
  *
  *     journal_store FILE [records=N] [batch=N] [urls=N] [open=PERCENT]
- *                        [keep=N] [sync=0|1]
+ *                        [keep=N] [sync=0|1] [pauses=0|1]
  *
  *     urls    so many different ones, in turn; 0: each record has its own
  *     open    that share of the records is written twice: begun, then ended
@@ -39,7 +39,7 @@ static const ngx_http_smart_journal_store_api_t  *api =
 
 static uint64_t                          records = 1000000, batch = 1000;
 static uint64_t                          urls = 1000, opened, keep;
-static uint64_t                          sync_full = 1;
+static uint64_t                          sync_full = 1, pauses;
 static ngx_smart_record_t               *batched;
 static char                             *texts;
 static ngx_http_smart_journal_store_t   *store;
@@ -163,7 +163,8 @@ arguments(int argc, char **argv)
         uint64_t    *value;
     } names[] = {
         { "records=", &records }, { "batch=", &batch }, { "urls=", &urls },
-        { "open=", &opened }, { "keep=", &keep }, { "sync=", &sync_full }
+        { "open=", &opened }, { "keep=", &keep }, { "sync=", &sync_full },
+        { "pauses=", &pauses }
     };
 
     for (i = 2; i < argc; i++) {
@@ -246,7 +247,7 @@ write_batch(size_t n)
     size_t                          skipped;
     ngx_http_smart_journal_error_t  error;
 
-    if (api->write(store, 1, batched, n, &skipped, &error)) {
+    if (api->write(store, 1, batched, n, pauses != 0, &skipped, &error)) {
         fail("write", error.text);
     }
 

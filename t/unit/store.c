@@ -10,6 +10,7 @@
 #include "tap.h"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "ngx_http_smart_journal_store.h"
@@ -28,6 +29,8 @@ static void ends(void);
 static void refused(void);
 static void by_clients(void);
 static void pruned(void);
+static void paused(void);
+static long slept(unsigned from, unsigned with);
 static void fill(unsigned from, unsigned n, ngx_smart_record_state_e state,
     unsigned again);
 static size_t batch(unsigned n);
@@ -41,7 +44,7 @@ static const ngx_http_smart_journal_store_api_t  *api =
 
 static char                             urls[BATCH][64];
 static sqlite3                         *db, *watched;
-static unsigned                         rollbacks;
+static unsigned                         rollbacks, pauses;
 static ngx_smart_record_t               records[BATCH];
 static ngx_http_smart_journal_store_t  *store;
 
@@ -101,6 +104,7 @@ main(void)
     refused();
     by_clients();
     pruned();
+    paused();
 
     sqlite3_close(db);
     api->close(store, NULL);
@@ -338,6 +342,39 @@ pruned(void)
 }
 
 
+/* a batch of 100 has three pauses, in which others get the processor */
+
+static void
+paused(void)
+{
+    long  without;
+
+    without = slept(7000, 0);
+
+    ok(without < 3, "without pauses: %ld times asleep", without);
+    ok(slept(7100, 1) >= without + 3, "with pauses");
+    counted("counts of both");
+}
+
+
+static long
+slept(unsigned from, unsigned with)
+{
+    struct rusage  before, after;
+
+    fill(from, BATCH, NGX_SMART_RECORD_COMPLETE, 0);
+    pauses = with;
+
+    (void) getrusage(RUSAGE_SELF, &before);
+    (void) batch(BATCH);
+    (void) getrusage(RUSAGE_SELF, &after);
+
+    pauses = 0;
+
+    return after.ru_nvcsw - before.ru_nvcsw;
+}
+
+
 /* the same records for the same numbers */
 static void
 fill(unsigned from, unsigned n, ngx_smart_record_state_e state,
@@ -393,7 +430,7 @@ batch(unsigned n)
 
     error.text[0] = '\0';
 
-    if (api->write(store, 7, records, n, &skipped, &error)
+    if (api->write(store, 7, records, n, pauses, &skipped, &error)
         != NGX_HTTP_SMART_JOURNAL_OK
         || error.text[0])
     {

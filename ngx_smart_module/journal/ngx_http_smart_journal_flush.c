@@ -241,13 +241,9 @@ ngx_http_smart_journal_flush_prepare(ngx_http_smart_journal_flush_t *f)
         return 0;
     }
 
-    /*
-     * Pauses are for the latency of requests.  Where whole batches follow each
-     * other fast the machine is about to have no time to lose.
-     */
+    /* batches that follow each other fast have no time for pauses */
 
-    w->pauses = (w->n < jmcf->batch
-                 || ngx_current_msec - f->taken >= jmcf->flush / 2);
+    w->pauses = (ngx_current_msec - f->taken >= jmcf->flush / 2);
 
     if (w->n) {
         f->taken = ngx_current_msec;

@@ -41,14 +41,6 @@ location /stale/ {
 CONF
 });
 
-add_test_cleanup_handler(sub {
-    my ($block) = @_;
-
-    return if !defined $block->logged;
-
-    is(join("", access_log()), $block->logged, $block->name . ' - log');
-});
-
 run_tests();
 
 __DATA__

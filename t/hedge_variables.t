@@ -23,16 +23,6 @@ CONF
         if $block->config !~ /access_log/;
 });
 
-add_test_cleanup_handler(sub {
-    my ($block) = @_;
-
-    return if !defined $block->logged;
-
-    ref $block->logged
-        ? like(scalar access_log(), $block->logged, $block->name . ' - log')
-        : is(scalar access_log(), $block->logged, $block->name . ' - log');
-});
-
 run_tests();
 
 __DATA__

@@ -23,9 +23,8 @@ package SmartProtocol;
 # cases(protocol)      for SmartTest, before run_tests: starts the protocol; the
 #                      test's own blocks are followed by those at the end of
 #                      this file, where %%P%% is its name.  There are peers 1
-#                      to 3 in upstream u, the section "logged" as in
-#                      hedge_basic.t, and what the protocol needs goes before
-#                      each config
+#                      to 3 in upstream u, a log for the section "logged", and
+#                      what the protocol needs goes before each config
 #
 # grpc()               starts an nginx whose ports speak HTTP/2, in front of
 #                      peers 1 to 3, and sets $TEST_NGINX_PEER1 .. PEER3; what a
@@ -354,18 +353,6 @@ CONF
 
         $block->set_value(config => "access_log logs/access.log smart;\n"
                                     . $config . $block->config);
-    });
-
-    Test::Nginx::Util::add_test_cleanup_handler(sub {
-        my ($block) = @_;
-
-        return if !defined $block->logged;
-
-        my $log = SmartTest::log_file('access');
-        my $name = $block->name . ' - log';
-
-        ref $block->logged ? Test::More::like($log, $block->logged, $name)
-                           : Test::More::is($log, $block->logged, $name);
     });
 }
 

@@ -66,6 +66,10 @@ package SmartTest;
 #   after                      perl code, in package main, with $block and
 #                              $name; it may use ok() and the like
 #
+#   logged                     the access log, as text or a pattern; a line may
+#                              come after its answer, and is waited for.
+#                              logged_filter, code, may change what was logged
+#
 # Then upstream.pl forgets its log and resets what is still in progress: ids
 # count anew in each block.  With repeat_each above 1 they go on counting.
 #
@@ -204,7 +208,9 @@ sub finish {
 
     my $name = $block->name;
 
-    if (!defined $block->must_die && !skipped($block)) {
+    my $run = !defined $block->must_die && !skipped($block);
+
+    if ($run) {
         check_ctl($name, $block->ctl) if defined $block->ctl;
 
         if (defined $block->after) {
@@ -219,6 +225,9 @@ sub finish {
     }
 
     SmartServer->ctl('reset?close=1');
+
+    check_log($name, $block->logged, $block->logged_filter)
+        if $run && defined $block->logged;
 }
 
 
@@ -274,6 +283,24 @@ sub check_idle {
     $ms //= 900;
     Test::More::is(SmartServer->ctl("busy?ms=$ms"), "0\n",
                    "$name - no request left at the upstream");
+}
+
+
+sub check_log {
+    my ($name, $expected, $filter) = @_;
+
+    my ($log, $pattern);
+
+    $pattern = ref $expected ? $expected : qr/\A\Q$expected\E\z/;
+
+    SmartServer::wait_for(sub {
+        $log = log_file('access') // '';
+        $log = $filter->($log) if $filter;
+        return $log =~ $pattern;
+    }, 2);
+
+    ref $expected ? Test::More::like($log, $expected, "$name - log")
+                  : Test::More::is($log, $expected, "$name - log");
 }
 
 

@@ -445,7 +445,7 @@ upstream u { server $TEST_NGINX_UP1; server $TEST_NGINX_UP2; }
 proxy_cache_path cache keys_zone=c:1m;
 --- config
 location / {
-    smart_hedge 50ms; proxy_cache c; proxy_cache_valid 1h; proxy_pass http://u;
+    smart_hedge 300ms; proxy_cache c; proxy_cache_valid 1h; proxy_pass http://u;
     add_header X-Cache $upstream_cache_status;
 }
 --- request eval
@@ -456,10 +456,10 @@ location / {
 --- response_headers eval
 ['X-Cache: MISS', 'X-Cache: HIT', 'X-Cache: MISS', 'X-Cache: HIT']
 --- logged
-200 hedge attempts=2 winner=1 delay=50 suppressed=-
-200 bypass attempts=0 winner=- delay=50 suppressed=-
-200 primary attempts=1 winner=0 delay=50 suppressed=-
-200 bypass attempts=0 winner=- delay=50 suppressed=-
+200 hedge attempts=2 winner=1 delay=300 suppressed=-
+200 bypass attempts=0 winner=- delay=300 suppressed=-
+200 primary attempts=1 winner=0 delay=300 suppressed=-
+200 bypass attempts=0 winner=- delay=300 suppressed=-
 --- ctl
 cancelled?id=a => attempts=2 done=1 cancelled=1 open=0
 count?id=b => 1

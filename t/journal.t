@@ -180,6 +180,21 @@ sub urls {
     (undef, $record) = ask('/a?token=secret&b=1&Password=x');
     is($record->{url}, 'http://localhost/a?token=REDACTED&b=1'
        . '&Password=REDACTED', 'secrets are redacted');
+    is($record->{website}, 'http://localhost', 'its website');
+    is($record->{host}, 'localhost', 'its host');
+
+    # one is found out about after the other, and the first one again
+
+    for my $site ('[::1]:8080', 'a.example:81', 'b.example:81',
+                  'A.example:81', 'a.example:81')
+    {
+        my ($host) = $site =~ /(.*):/;
+
+        (undef, $record) = ask('/x', headers => [Host => $site]);
+        is($record->{url}, "http://$site/x", "$site - url");
+        is($record->{website}, 'http://' . lc $site, "$site - website");
+        is($record->{host}, lc $host, "$site - host");
+    }
 
     (undef, $record) = ask('/redact/?token=seen&word=x');
     is($record->{url}, 'http://localhost/redact/?token=seen&word=REDACTED',
@@ -263,6 +278,16 @@ sub protocols {
     $record = record();
     like($record->{url}, qr{^http://Absolute\.example:8080/?\?y$},
          'the absolute form without a path');
+
+    # a path is no place to be connected to, and nginx 1.31 reads none
+
+    if ((SmartServer::build_options() =~ m{nginx/1\.(\d+)})[0] < 31) {
+        $c = $ngx->connect;
+        $c->send("CONNECT /x HTTP/1.1\r\nHost: c.example:1\r\n\r\n");
+        $c->read_header;
+        $record = record();
+        is($record->{url}, 'c.example:1', 'CONNECT');
+    }
 
     my $h2 = H2->connect($ngx->addr(2));
     $h2->request('/two');

@@ -221,8 +221,8 @@ ngx_http_smart_journal_sqlite_each(ngx_http_smart_journal_store_t *store,
 /*
  * Lets event loops have the processor.  The kernel takes it from a thread that
  * has been idle for long only at the end of a time slice, which is some ms, and
- * all requests of that worker would wait.  Going to sleep and waking
- * up costs a fifth of the time, though.
+ * all requests of that worker would wait.  Going to sleep and waking up costs
+ * a fifth of the time, though.
  */
 static void
 ngx_http_smart_journal_sqlite_pause(ngx_http_smart_journal_store_t *store,

@@ -21,8 +21,6 @@ typedef struct {
 
 static ngx_int_t ngx_http_smart_journal_target_join(ngx_http_request_t *r,
     ngx_str_t *scheme, ngx_str_t *authority, ngx_str_t *url);
-static ngx_uint_t ngx_http_smart_journal_target_connect(
-    ngx_http_request_t *r);
 static void ngx_http_smart_journal_target_scheme(ngx_http_request_t *r,
     ngx_str_t *scheme);
 static void ngx_http_smart_journal_target_authority(ngx_http_request_t *r,
@@ -67,10 +65,16 @@ ngx_http_smart_journal_target(ngx_http_request_t *r,
         ngx_http_smart_journal_target_scheme(r, &scheme);
         ngx_http_smart_journal_target_authority(r, &authority);
 
-        if (r->unparsed_uri.len && r->unparsed_uri.data[0] == '/'
-            && !ngx_http_smart_journal_target_connect(r)
-            && ngx_smart_site(site, (char *) scheme.data, scheme.len,
-                              (char *) authority.data, authority.len))
+        /* CONNECT has nothing but the authority */
+
+        if (r->method_name.len == 7
+            && ngx_memcmp(r->method_name.data, "CONNECT", 7) == 0)
+        {
+            url = authority;
+
+        } else if (r->unparsed_uri.len && r->unparsed_uri.data[0] == '/'
+                   && ngx_smart_site(site, (char *) scheme.data, scheme.len,
+                                     (char *) authority.data, authority.len))
         {
             ngx_memcpy(texts->url, site->text, site->len);
 
@@ -84,10 +88,10 @@ ngx_http_smart_journal_target(ngx_http_request_t *r,
             record->host.len = site->host_len;
 
             return NGX_OK;
-        }
 
-        if (ngx_http_smart_journal_target_join(r, &scheme, &authority, &url)
-            != NGX_OK)
+        } else if (ngx_http_smart_journal_target_join(r, &scheme, &authority,
+                                                      &url)
+                   != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -117,11 +121,6 @@ ngx_http_smart_journal_target_join(ngx_http_request_t *r, ngx_str_t *scheme,
 {
     u_char  *p;
 
-    if (ngx_http_smart_journal_target_connect(r)) {
-        *url = *authority;
-        return NGX_OK;
-    }
-
     url->len = scheme->len + 3 + authority->len + r->unparsed_uri.len;
 
     url->data = (u_char *) ngx_http_smart_journal_texts.raw;
@@ -139,15 +138,6 @@ ngx_http_smart_journal_target_join(ngx_http_request_t *r, ngx_str_t *scheme,
     ngx_memcpy(p, r->unparsed_uri.data, r->unparsed_uri.len);
 
     return NGX_OK;
-}
-
-
-/* has nothing but the authority */
-static ngx_uint_t
-ngx_http_smart_journal_target_connect(ngx_http_request_t *r)
-{
-    return r->method_name.len == 7
-           && ngx_memcmp(r->method_name.data, "CONNECT", 7) == 0;
 }
 
 

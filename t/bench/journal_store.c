@@ -12,6 +12,7 @@
  *     open    that share of the records is written twice: begun, then ended
  *     keep    so many of the newest are kept, the others pruned in steps of
  *             500; 0: all
+ *     pauses  of the thread, as where nginx has less than a batch to write
  *
  * Prints a line of JSON for each tenth of the records, and one for all;
  * "per_cpu_second" is what one idle core would do.

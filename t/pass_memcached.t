@@ -81,8 +81,9 @@ cancelled?id=a => attempts=3 done=1 cancelled=2 open=0
 cancelled?id=b => attempts=3 done=1 cancelled=2 open=0
 --- after
 for my $id (qw( a b )) {
-    is(CORE::join(' ', map { $_->{event} } grep { $_->{event} =~ /done|closed/ }
-                 @{ ctl_json("json?id=$id") }),
+    is(CORE::join(' ', map { $_->{event} }
+                       grep { $_->{event} =~ /done|closed/ }
+                       @{ ctl_json("json?id=$id") }),
        'closed_by_peer closed_by_peer done', "$name - $id");
 }
 

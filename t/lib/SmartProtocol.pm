@@ -448,8 +448,9 @@ cancelled?id=b => attempts=3 done=1 cancelled=2 open=0
 cancelled?id=c => attempts=3 done=1 cancelled=2 open=0
 --- after
 for my $id (qw( a b c )) {
-    is(CORE::join(' ', map { $_->{event} } grep { $_->{event} =~ /done|closed/ }
-                 @{ ctl_json("json?id=$id") }),
+    is(CORE::join(' ', map { $_->{event} }
+                       grep { $_->{event} =~ /done|closed/ }
+                       @{ ctl_json("json?id=$id") }),
        'closed_by_peer closed_by_peer done', "$name - $id");
 }
 
@@ -715,7 +716,7 @@ for my $id (qw( a b c )) {
     my $body = $id eq 'a' ? 'hello' : 'x' x 300_000;
 
     is(CORE::join(' ', map { "$_->{method} $_->{body_md5}" }
-                     @{ ctl_json("requests?id=$id") }),
+                           @{ ctl_json("requests?id=$id") }),
        CORE::join(' ', ('POST ' . SmartProtocol::body_md5($body)) x 3),
        "$name - $id");
 }
@@ -731,7 +732,7 @@ GET /?id=a&s=hang|hang|delay:100;body:third
 --- response_body: third
 --- after
 is(CORE::join(' ', sort map { $_->{headers}{'x-attempt'} }
-                      @{ ctl_json('requests?id=a') }),
+                            @{ ctl_json('requests?id=a') }),
    '0 1 2', "$name - indexes");
 
 

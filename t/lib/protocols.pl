@@ -105,7 +105,8 @@ sub loop {
 
         for my $c (@all) {
 
-            # what an answer has left may have gone with the rest of it since
+            # it may have gone since, with more of its answer; a write of
+            # nothing would pass for an error
 
             on_writable($c)
                 if !$c->{dead} && length $c->{out} && vec $w, $c->{fd}, 1;
